@@ -1,0 +1,146 @@
+"""What is modelled: beads, masses, bonds, temperature, collective variables. Data only."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from .options import Options
+
+
+class Bead(Options):
+    """One particle of the model and the atom it stands for."""
+
+    name: str = Field(description="atom name, as in the topology")
+    element: str = Field(default="C", description="element symbol")
+    residue: str = Field(default="MOL", description="residue name")
+    residue_index: int = Field(default=1, description="residue number, as in the topology")
+    mass: float = Field(default=12.011, gt=0, description="amu")
+
+    @property
+    def label(self) -> str:
+        """Name that is unique in a chain, for example ``ALA2-CA``."""
+        return f"{self.residue}{self.residue_index}-{self.name}"
+
+
+class CollectiveVariable(Options):
+    """A scalar function of the positions, named for plots and histograms."""
+
+    name: str
+    kind: Literal["dihedral", "distance", "coordinate"]
+    indices: tuple[int, ...] = Field(
+        description="four beads (dihedral), two beads (distance) or one axis (coordinate)"
+    )
+    limits: tuple[float, float] = Field(description="rad, nm or the system's length unit")
+    periodic: bool = False
+
+    @model_validator(mode="after")
+    def _count(self) -> CollectiveVariable:
+        wanted = {"dihedral": 4, "distance": 2, "coordinate": 1}[self.kind]
+        if len(self.indices) != wanted:
+            raise ValueError(
+                f"collective variable {self.name!r}: a {self.kind} takes {wanted} indices, "
+                f"got {len(self.indices)}"
+            )
+        return self
+
+
+class Mapping(Options):
+    """How beads were taken from the atoms of the source trajectory."""
+
+    n_atoms: int = Field(ge=1, description="atoms in the source topology")
+    indices: tuple[int, ...] = Field(description="source atom of each bead")
+
+
+class System(Options):
+    """A set of beads at a temperature.
+
+    Lengths are in nm and energies in kJ/mol for molecules; the two-dimensional model potentials are
+    in their own dimensionless units (`length_unit` is empty).
+    """
+
+    name: str
+    dim: int = Field(ge=1, le=3, description="spatial dimensions of a bead")
+    beads: tuple[Bead, ...] = Field(min_length=1)
+    kT: float = Field(gt=0, description="thermal energy, kJ/mol (or the potential's unit)")
+    bonds: tuple[tuple[int, int], ...] = ()
+    collective_variables: tuple[CollectiveVariable, ...] = ()
+    histogram_bins: int = Field(default=64, ge=2, description="bins per axis of the JS histogram")
+    length_unit: str = "nm"
+    centred: bool = Field(
+        default=True,
+        description="translation is removed: positions live in the centre-of-mass-free subspace",
+    )
+    mapping: Mapping | None = None
+
+    @model_validator(mode="after")
+    def _indices_exist(self) -> System:
+        used = [i for bond in self.bonds for i in bond]
+        for variable in self.collective_variables:
+            bound = self.dim if variable.kind == "coordinate" else self.n_beads
+            if any(not 0 <= i < bound for i in variable.indices):
+                raise ValueError(
+                    f"collective variable {variable.name!r} uses index {max(variable.indices)}, "
+                    f"the system has {bound}"
+                )
+        if any(not 0 <= i < self.n_beads for i in used):
+            raise ValueError(f"a bond names bead {max(used)}, the system has {self.n_beads}")
+        return self
+
+    @property
+    def n_beads(self) -> int:
+        """Number of beads N."""
+        return len(self.beads)
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Dimension D of the space the density lives in: dim * N, or dim * (N - 1) if centred."""
+        return self.dim * (self.n_beads - (1 if self.centred else 0))
+
+    @property
+    def masses(self) -> tuple[float, ...]:
+        """Bead masses in amu."""
+        return tuple(bead.mass for bead in self.beads)
+
+    @property
+    def bond_labels(self) -> tuple[str, ...]:
+        """One readable name a bond, for example ``ALA2-N ALA2-CA``."""
+        return tuple(f"{self.beads[i].label} {self.beads[j].label}" for i, j in self.bonds)
+
+    @property
+    def angles(self) -> tuple[tuple[int, int, int], ...]:
+        """Every triple i-j-k of two bonds that share bead j."""
+        return tuple(
+            (i, j, k)
+            for j, neighbours in enumerate(self.neighbours)
+            for i, k in combinations(neighbours, 2)
+        )
+
+    @property
+    def neighbours(self) -> tuple[tuple[int, ...], ...]:
+        """Bonded neighbours of each bead, in ascending order."""
+        table: list[set[int]] = [set() for _ in self.beads]
+        for i, j in self.bonds:
+            table[i].add(j)
+            table[j].add(i)
+        return tuple(tuple(sorted(row)) for row in table)
+
+    @property
+    def chiral_centres(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Beads with at least three bonded neighbours: (centre, a, b, c).
+
+        The sign of the triple product of the three bond vectors tells the two hands apart only for
+        a pyramidal centre; whether a centre keeps one hand is a question for the data.
+        """
+        return tuple(
+            (centre, *neighbours[:3])
+            for centre, neighbours in enumerate(self.neighbours)
+            if len(neighbours) >= 3
+        )
+
+    @property
+    def bead_types(self) -> tuple[int, ...]:
+        """Integer identity of each bead, the feature that networks embed."""
+        return tuple(range(self.n_beads))
