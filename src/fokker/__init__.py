@@ -1,3 +1,43 @@
-"""One energy-based diffusion model of a molecule: equilibrium samples and dynamics that agree."""
+"""One energy-based diffusion model of a molecule: equilibrium samples and dynamics that agree.
+
+    import fokker
+
+    config = fokker.preset("alanine-dipeptide", "fokker")
+    fokker.train(config, "runs/ala")
+    fokker.sample("runs/ala", n=20_000)
+    fokker.simulate("runs/ala")
+    fokker.evaluate("runs/ala")
+    fokker.write_report("runs/ala")
+
+The functions are imported at their first use, so `import fokker` costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "FokkerError": ".errors",
+    "System": ".system",
+    "evaluate": ".workflow.evaluate",
+    "load_run": ".workflow.loaded",
+    "preset": ".workflow.preset",
+    "relax": ".workflow.relaxation",
+    "sample": ".workflow.sample",
+    "simulate": ".workflow.simulate",
+    "train": ".workflow.train",
+    "write_report": ".report",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'fokker' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

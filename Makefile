@@ -1,0 +1,45 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+DEMO ?= runs/demo
+
+.PHONY: demo test test-slow lint types docs clean
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(READY): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(READY_DEV): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(READY) $@
+
+## Train on the embedded alanine dipeptide, sample, simulate and report: under 10 minutes on 2 cores.
+demo: $(READY)
+	$(BIN)/fokker run alanine-dipeptide --method fokker --config examples/demo.toml --out $(DEMO) --resume
+	@echo "open $(DEMO)/report.html"
+
+## Lint, types and tests, with array shapes checked at run time.
+test: $(READY_DEV) lint types
+	$(BIN)/python -m pytest
+
+## Long physics tests.
+test-slow: $(READY_DEV)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY_DEV)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+
+types: $(READY_DEV)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

@@ -1,0 +1,6 @@
+"""`python -m fokker` is the command `fokker`."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

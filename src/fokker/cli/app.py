@@ -1,0 +1,399 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .. import __version__
+from ..interruption import Stop
+from . import settings
+from .display import Bar, console, metrics_table, told
+from .settings import configuration
+
+app = typer.Typer(
+    name="fokker",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Train one diffusion model on a molecular trajectory; draw equilibrium samples and run "
+    "molecular dynamics with it.\n\n**Example:** `fokker run alanine-dipeptide --out runs/ala`",
+)
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a trained model.")]
+Quiet = Annotated[
+    bool, typer.Option("--version", help="Show the version and end.", is_eager=True)
+]
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Quiet = False) -> None:
+    """Show the version."""
+    if show:
+        console.print(f"fokker {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="**Example:** `fokker presets --show alanine-dipeptide --method both`")
+def presets(
+    show: Annotated[
+        str | None, typer.Option(help="Print the whole configuration of this system.")
+    ] = None,
+    method: settings.Method = "fokker",
+) -> None:
+    """List systems and methods, or show a preset's configuration with every key."""
+    from ..presets import combine, methods, systems
+
+    if show is not None:
+        with told(_stop()):
+            from ..config import parse, to_toml
+
+            raw = combine(show, method)
+            if show == "molecule":
+                raw["system"] |= {"trajectory": ["md.xtc"], "topology": "md.pdb"}
+                raw["system"] |= {"temperature": 300.0}
+            sys.stdout.write(to_toml(parse(raw, show)))
+        return
+    for title, found in (("Systems", systems()), ("Methods", methods())):
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
+        for name, text in found.items():
+            table.add_row(f"[bold]{name}[/]", text)
+        console.print(table)
+
+
+@app.command(
+    epilog="**Examples:** `fokker train alanine-dipeptide --out runs/ala`; your own molecule: "
+    "`fokker train molecule -f md.xtc -p md.pdb --select 'not element H' --temperature 300 "
+    "-o runs/mine`"
+)
+def train(
+    system: settings.System,
+    out: settings.Out,
+    method: settings.Method = "fokker",
+    config: settings.File = None,
+    change: settings.Changes = None,
+    effort: settings.Effort = 1.0,
+    seed: settings.Seed = None,
+    trajectory: settings.TrajectoryFiles = None,
+    topology: settings.Topology = None,
+    select: settings.Select = None,
+    temperature: settings.Temperature = None,
+    stride: settings.Stride = None,
+    resume: settings.Resume = False,
+) -> None:
+    """Train a model into a run folder.
+
+    The folder then holds `config.toml`, `checkpoint/`, `training.jsonl` and `topology.pdb`. Ctrl-C
+    saves and ends; the same command with `--resume` continues.
+    """
+    stop = _stop()
+    with told(stop, _again()):
+        chosen = configuration(
+            system,
+            method,
+            file=config,
+            changes=change,
+            effort=effort,
+            seed=seed,
+            trajectory=trajectory,
+            topology=topology,
+            select=select,
+            temperature=temperature,
+            stride=stride,
+        )
+        _train(chosen, out, resume, stop)
+
+
+@app.command(
+    epilog="**Example:** `fokker sample runs/ala -n 20000 -o samples.xtc`",
+)
+def sample(
+    run: RunPath,
+    n: Annotated[int | None, typer.Option("-n", min=1, help="Number of samples.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="XTC, DCD or NPY; default RUN/samples.xtc.")
+    ] = None,
+    change: settings.Changes = None,
+    seed: settings.Seed = None,
+    resume: settings.Resume = False,
+    overwrite: settings.Overwrite = False,
+) -> None:
+    """Draw independent equilibrium samples.
+
+    Keys for `--set` are those of the `sampling` table, for example `-s sampler.steps=60` or
+    `-s sampler.name=euler-maruyama`.
+    """
+    stop = _stop()
+    with told(stop, _again()):
+        _sample(run, n, out, change, seed, resume, overwrite, stop)
+
+
+@app.command(
+    epilog="**Examples:** `fokker simulate runs/ala --chains 100 --steps 50000 --stride 50 "
+    "-o sim.xtc`; from one structure: `fokker simulate runs/ala --start start.pdb -o sim.xtc`"
+)
+def simulate(
+    run: RunPath,
+    chains: Annotated[int | None, typer.Option(min=1, help="Chains side by side.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each chain.")] = None,
+    stride: Annotated[int | None, typer.Option(min=1, help="Steps between stored frames.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="training, samples, or the path of one structure for all chains."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="XTC, DCD or NPY; default RUN/simulation.xtc."),
+    ] = None,
+    change: settings.Changes = None,
+    seed: settings.Seed = None,
+    resume: settings.Resume = False,
+    overwrite: settings.Overwrite = False,
+) -> None:
+    """Run Langevin dynamics with the model's force.
+
+    The trajectory holds all chains at the first stored time, then all at the second, and so on.
+    Keys for `--set` are those of the `simulation` table, for example `-s integrator.dt=0.004`.
+    """
+    stop = _stop()
+    with told(stop, _again()):
+        flags = {"chains": chains, "steps": steps, "stride": stride, "start": start}
+        _simulate(run, flags, out, change, seed, resume, overwrite, stop)
+
+
+@app.command(epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`")
+def evaluate(
+    run: RunPath,
+    samples: Annotated[
+        Path | None, typer.Option(help="Independent samples; default RUN/samples.xtc.")
+    ] = None,
+    simulation: Annotated[
+        Path | None, typer.Option(help="Simulation frames; default RUN/simulation.xtc.")
+    ] = None,
+    reference: settings.Reference = None,
+) -> None:
+    """Compare samples and simulation with the training (and reference) frames.
+
+    Writes `metrics.json`: JS, PMF error, bond and angle distances, each with its floor (what a
+    perfect model would score at these counts), and the fraction of failed frames.
+    """
+    with told(_stop()):
+        _evaluate(run, samples, simulation, reference)
+
+
+@app.command(epilog="**Example:** `fokker report runs/ala`, then open runs/ala/report.html")
+def report(run: RunPath) -> None:
+    """Write one self-contained HTML page about a run."""
+    with told(_stop()):
+        _report(run)
+
+
+@app.command(
+    epilog="**Example:** `fokker run alanine-dipeptide --method fokker --out runs/ala`",
+)
+def run(
+    system: settings.System,
+    out: settings.Out,
+    method: settings.Method = "fokker",
+    config: settings.File = None,
+    change: settings.Changes = None,
+    effort: settings.Effort = 1.0,
+    seed: settings.Seed = None,
+    trajectory: settings.TrajectoryFiles = None,
+    topology: settings.Topology = None,
+    select: settings.Select = None,
+    temperature: settings.Temperature = None,
+    stride: settings.Stride = None,
+    reference: settings.Reference = None,
+    resume: settings.Resume = False,
+) -> None:
+    """Train, sample, simulate, evaluate and report, in turn.
+
+    Ctrl-C saves and ends; the same command with `--resume` continues where it was.
+    """
+    from ..workflow.folder import RunFolder
+    from ..workflow.relaxation import relax
+
+    stop = _stop()
+    with told(stop, _again()):
+        chosen = configuration(
+            system,
+            method,
+            file=config,
+            changes=change,
+            effort=effort,
+            seed=seed,
+            trajectory=trajectory,
+            topology=topology,
+            select=select,
+            temperature=temperature,
+            stride=stride,
+        )
+        _train(chosen, out, resume, stop)
+        folder = RunFolder(out)
+        folder.note(command=_command())
+        if "sampling" not in folder.read_record():
+            _sample(out, None, None, None, None, resume, resume, stop)
+        if "simulation" not in folder.read_record():
+            _simulate(out, {}, None, None, None, resume, resume, stop)
+        if not (out / "relaxation.json").exists():
+            with console.status("relaxation from a single rare structure"):
+                relax(out)
+        _evaluate(out, None, None, reference)
+        _report(out)
+
+
+def _train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
+    from ..workflow.train import train as work
+
+    experts = [
+        f"expert {i + 1} of {len(config.experts)}, t in [{e.interval[0]:g}, {e.interval[1]:g}]"
+        for i, e in enumerate(config.experts)
+    ]
+    began = time.monotonic()
+    with Bar() as bar:
+        work(
+            config,
+            out,
+            resume=resume,
+            stop=stop,
+            on_progress=lambda p: bar.show(
+                experts[p.stage],
+                p.step,
+                p.n_steps,
+                "  ".join(f"{name} {value:.4f}" for name, value in p.terms.items()),
+            ),
+            on_message=console.print,
+        )
+    console.print(f"trained in {time.monotonic() - began:,.0f} s: {out}")
+
+
+def _sample(
+    run: Path,
+    n: int | None,
+    out: Path | None,
+    change: list[str] | None,
+    seed: int | None,
+    resume: bool,
+    overwrite: bool,
+    stop: Stop,
+) -> None:
+    from ..workflow.loaded import load_run
+    from ..workflow.sample import sample as work
+
+    options = _changed(load_run(run).config, "sampling", change, {"n": n})
+    with Bar() as bar:
+        target = work(
+            run,
+            n=n,
+            out=out,
+            options=options,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+            stop=stop,
+            on_progress=lambda done, total: bar.show("sampling", done, total),
+        )
+    console.print(f"samples: {target}")
+
+
+def _simulate(
+    run: Path,
+    flags: dict[str, Any],
+    out: Path | None,
+    change: list[str] | None,
+    seed: int | None,
+    resume: bool,
+    overwrite: bool,
+    stop: Stop,
+) -> None:
+    from ..workflow.loaded import load_run
+    from ..workflow.simulate import simulate as work
+
+    options = _changed(load_run(run).config, "simulation", change, flags)
+    with Bar() as bar:
+        record = work(
+            run,
+            options=options,
+            out=out,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+            stop=stop,
+            on_progress=lambda p: bar.show(
+                f"simulating {options.chains} chains",
+                p.step,
+                p.n_steps,
+                ("" if p.temperature is None else f"T {p.temperature:.1f}  ")
+                + f"diverged {p.diverged}",
+            ),
+        )
+    if not record["conservative"]:
+        console.print("note: the force is not the gradient of an energy; expect a drift.")
+    speed = record["steps_per_second"]
+    console.print(
+        f"simulation: {record['chains']} chains x {record['steps']:,} steps from "
+        f"{record['start']}; {speed or 0:,.0f} chain-steps/s, {record['diverged']} diverged"
+    )
+
+
+def _evaluate(
+    run: Path, samples: Path | None, simulation: Path | None, reference: list[Path] | None
+) -> None:
+    from ..workflow.evaluate import evaluate as work
+
+    with console.status("evaluating") as status:
+        metrics = work(
+            run,
+            samples=samples,
+            simulation=simulation,
+            reference=reference,
+            on_message=lambda text: status.update(text),
+        )
+    console.print(metrics_table(metrics))
+    console.print(f"metrics: {run / 'metrics.json'}")
+
+
+def _report(run: Path) -> None:
+    from ..report import write_report
+
+    with console.status("drawing the report"):
+        page = write_report(run)
+    console.print(f"report: {page}")
+
+
+def _changed(config: Any, section: str, change: list[str] | None, flags: dict[str, Any]) -> Any:
+    """Options of one section with `--set` and flags put in."""
+    from ..config import parse
+    from ..presets import assignment, merge
+
+    raw = config.model_dump(mode="json")
+    for text in change or ():
+        raw[section] = merge(raw[section], assignment(text))
+    given = {key: value for key, value in flags.items() if value is not None}
+    raw[section] = merge(raw[section], given)
+    return getattr(parse(raw, section), section)
+
+
+def _stop() -> Stop:
+    return Stop()
+
+
+def _command() -> str:
+    return shlex.join(["fokker", *sys.argv[1:]])
+
+
+def _again() -> str:
+    command = _command()
+    return command if "--resume" in command else f"{command} --resume"
+
+
+def main() -> None:
+    """Entry point of the command `fokker`."""
+    app()

@@ -1,0 +1,132 @@
+"""What a terminal shows: progress with rates and time left, tables, one-sentence errors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import FokkerError
+from ..interruption import Interrupted, Stop
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+QUIET_SECONDS = 20.0
+
+
+class Rate(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the speed of a task."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="cyan")
+
+
+class Bar:
+    """One progress bar; in a log file, a line every 20 seconds instead."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            Rate(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, tuple[float, int]] = {}
+        self._said = 0.0
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def show(self, name: str, done: int, total: int, note: str = "") -> None:
+        """Move the bar of a name, made at its first mention."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total, note="")
+            self._began[name] = time.monotonic(), done
+        self._progress.update(self._tasks[name], completed=done, total=total, note=note)
+        now = time.monotonic()
+        if console.is_terminal or (now - self._said < QUIET_SECONDS and done < total):
+            return
+        self._said = now
+        began, first = self._began[name]
+        rate = (done - first) / (now - began) if now > began and done > first else 0.0
+        left = f", {(total - done) / rate:,.0f} s left" if rate else ""
+        console.print(f"{name}  {done:,}/{total:,}  {rate:,.0f}/s{left}  {note}")
+
+
+@contextlib.contextmanager
+def told(stop: Stop, resume_command: str = "") -> Iterator[None]:
+    """Turn expected failures into one sentence and an exit code.
+
+    Bad input exits with 2; Ctrl-C with 130 and SIGTERM with 0, both with the command to continue.
+    """
+    try:
+        with stop.listening():
+            yield
+    except FokkerError as error:
+        errors.print(Text.assemble(("error: ", "bold red"), str(error)))
+        raise typer.Exit(2) from None
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        remedy = "free some space" if full else "check the path and its permissions"
+        text = f"{error.filename or 'a file'}: {error.strerror or error}; {remedy}."
+        errors.print(Text.assemble(("error: ", "bold red"), text))
+        raise typer.Exit(2) from None
+    except (Interrupted, KeyboardInterrupt):
+        errors.print(f"stopped; everything so far is saved. Continue with: {resume_command}")
+        raise typer.Exit(0 if stop.signal == signal.SIGTERM else 130) from None
+
+
+def metrics_table(metrics: dict[str, Any]) -> Table:
+    """JS and PMF error of samples and simulation, with floors and failures."""
+    table = Table(title=f"{metrics['system']}, {metrics['method']}")
+    for name in ("", "against", "frames", "JS", "floor", "ratio", "PMF", "floor", "failed"):
+        table.add_column(name, justify="left" if name in ("", "against") else "right")
+    reference = metrics.get("reference", {})
+    for against, rows in (("training", metrics), ("reference", reference)):
+        for kind in ("iid", "sim"):
+            row = rows.get(kind)
+            if row and row["js"] is not None:
+                table.add_row(
+                    kind,
+                    against,
+                    f"{row['n']:,}",
+                    f"{row['js']:.4f}",
+                    f"{row['js_floor']:.4f}",
+                    f"{row['js_ratio']:.2f}" if row["js_ratio"] else "",
+                    f"{row['pmf']:.3f}",
+                    f"{row['pmf_floor']:.3f}",
+                    f"{row['failed_fraction']:.2%}",
+                )
+    return table

@@ -1,0 +1,113 @@
+"""Options that make a configuration: presets, a file, flags, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..config import Config, parse, read_toml
+from ..errors import FokkerError
+from ..presets import assignment, combine, merge
+
+System = Annotated[
+    str,
+    typer.Argument(
+        help="System preset (see `fokker presets`), or `molecule` with --trajectory, --topology "
+        "and --temperature for your own."
+    ),
+]
+Method = Annotated[str, typer.Option("--method", "-m", help="Method preset.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Change one setting by its key in config.toml, for example "
+        "-s experts.0.training.steps=5000. Repeatable.",
+    ),
+]
+File = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file with changes to the presets.")
+]
+Effort = Annotated[
+    float, typer.Option(min=0.001, help="Multiply the training steps of the presets.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+TrajectoryFiles = Annotated[
+    list[str] | None,
+    typer.Option("--trajectory", "-f", help="Trajectory file(s); any that mdtraj reads."),
+]
+Topology = Annotated[str | None, typer.Option("--topology", "-p", help="Topology file, e.g. PDB.")]
+Select = Annotated[
+    str | None, typer.Option(help="Atoms to keep as beads, in mdtraj's selection language.")
+]
+Temperature = Annotated[
+    float | None, typer.Option(help="Temperature of the trajectory, K.", metavar="KELVIN")
+]
+Stride = Annotated[int | None, typer.Option(min=1, help="Keep every n-th frame.")]
+Reference = Annotated[
+    list[Path] | None,
+    typer.Option(help="Independent frames, never trained on. Repeatable."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue what was interrupted.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
+
+
+def configuration(
+    system: str,
+    method: str,
+    *,
+    file: Path | None,
+    changes: Sequence[str] | None,
+    effort: float,
+    seed: int | None,
+    trajectory: Sequence[str] | None,
+    topology: str | None,
+    select: str | None,
+    temperature: float | None,
+    stride: int | None,
+) -> Config:
+    """Resolve presets, file and flags to a configuration.
+
+    Raises
+    ------
+    FokkerError
+        On an unknown preset, key or value.
+    """
+    own = {
+        "trajectory": list(trajectory) if trajectory else None,
+        "topology": topology,
+        "select": select,
+        "temperature": temperature,
+        "stride": stride,
+    }
+    given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
+    flags: dict[str, Any] = {"system": given} if given else {}
+    if seed is not None:
+        flags["seed"] = seed
+    if trajectory and system != "molecule":
+        raise FokkerError(
+            f"--trajectory is for your own molecule: write `molecule` in place of {system!r}."
+        )
+    parts = [read_toml(file)] if file else []
+    assigned: dict[str, Any] = {}
+    for text in changes or ():
+        assigned = merge(assigned, assignment(text))
+    raw = combine(system, method, [*parts, flags, assigned], effort=effort)
+    if system == "molecule":
+        _need_files(raw.get("system", {}))
+    return parse(raw, str(file) if file else "settings")
+
+
+def _need_files(given: dict[str, Any]) -> None:
+    for key in ("trajectory", "topology", "temperature"):
+        if key not in given:
+            raise FokkerError(
+                f"system `molecule` needs --{key}; for example fokker run molecule "
+                "--trajectory md.xtc --topology md.pdb --temperature 300."
+            )

@@ -1,0 +1,224 @@
+"""The configuration of a run, from presets, a TOML file and overrides."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from .dynamics import IntegratorOptions
+from .errors import FokkerError
+from .model import edges_of
+from .network import NetworkOptions
+from .options import Options
+from .process import ProcessOptions, VariancePreservingOptions
+from .sampler import SamplerOptions
+from .stage import T_MIN, TrainingOptions
+
+EMBEDDED = "embedded:"
+"""Prefix of trajectory and topology paths that name data inside the package."""
+
+
+class MoleculeOptions(Options):
+    """A molecule given by topology and trajectory."""
+
+    kind: Literal["molecule"] = "molecule"
+    name: str = "molecule"
+    trajectory: tuple[str, ...] = Field(min_length=1, description="files that mdtraj reads")
+    topology: str = Field(description="PDB or another topology that mdtraj reads")
+    select: str = Field(default="not element H", description="beads, in mdtraj's language")
+    temperature: float = Field(gt=0, description="K")
+    stride: int = Field(default=1, ge=1, description="keep every n-th frame")
+    reference: tuple[str, ...] = Field(
+        default=(), description="independent frames for evaluation, never trained on"
+    )
+    validation_fraction: float = Field(default=0.05, ge=0, le=0.5, description="in time blocks")
+
+
+class ToyOptions(Options):
+    """A low-dimensional model system whose data are generated."""
+
+    kind: Literal["toy"] = "toy"
+    name: str = Field(description="mixture-1d, mixture-2d, checkerboard or mueller-brown")
+    validation_fraction: float = Field(default=0.05, ge=0, le=0.5, description="in time blocks")
+
+
+SystemOptions = Annotated[MoleculeOptions | ToyOptions, Field(discriminator="kind")]
+
+
+class ExpertOptions(Options):
+    """One expert of the mixture over diffusion time, and how it is trained."""
+
+    interval: tuple[float, float] = Field(
+        default=(0.0, 1.0), description="diffusion times served, within [0, 1]"
+    )
+    kind: Literal["energy", "score"] = Field(
+        default="energy",
+        description="energy: conservative, can simulate; score: cheaper, can only sample",
+    )
+    network: NetworkOptions
+    training: TrainingOptions = TrainingOptions()
+
+    @model_validator(mode="after")
+    def _sound(self) -> ExpertOptions:
+        low, high = self.interval
+        if not 0.0 <= low < high <= 1.0:
+            raise ValueError(f"interval [{low}, {high}] must lie within [0, 1] and be increasing")
+        needs_energy = [n for n in self.training.objectives if n != "dsm"]
+        if self.kind == "score" and needs_energy:
+            raise ValueError(f'{needs_energy[0]} needs kind = "energy", this expert has "score"')
+        return self
+
+
+class SamplingOptions(Options):
+    """Independent samples."""
+
+    n: int = Field(default=20_000, ge=1, description="samples")
+    batch_size: int = Field(default=4096, ge=1, description="samples at a time")
+    sampler: SamplerOptions
+
+
+class SimulationOptions(Options):
+    """Langevin dynamics with the model's force."""
+
+    integrator: IntegratorOptions
+    chains: int = Field(default=100, ge=1, description="independent trajectories side by side")
+    steps: int = Field(default=50_000, ge=1, description="steps of each chain")
+    stride: int = Field(default=250, ge=1, description="steps between stored frames")
+    start: str = Field(
+        default="training",
+        description="training (random training frames), samples (samples.xtc of the run), or the "
+        "path of a structure",
+    )
+    t: float = Field(
+        default=T_MIN, ge=T_MIN, le=1, description="diffusion time at which the force is evaluated"
+    )
+
+
+class Config(Options):
+    """A whole run."""
+
+    method: str = "custom"
+    seed: int = Field(default=0, ge=0)
+    system: SystemOptions
+    process: ProcessOptions = VariancePreservingOptions()
+    experts: tuple[ExpertOptions, ...] = Field(min_length=1)
+    sampling: SamplingOptions
+    simulation: SimulationOptions
+
+    @model_validator(mode="after")
+    def _covers(self) -> Config:
+        edges_of(self.experts)
+        return self
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    FokkerError
+        If it is missing, too large or not TOML.
+    """
+    try:
+        if path.stat().st_size > 1_000_000:
+            raise FokkerError(f"{path}: over 1 MB, which no configuration is; check the path.")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FokkerError(f"{path}: not readable ({error.strerror}); check the path.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise FokkerError(f"{path}: not valid TOML ({error}); mend that place.") from error
+
+
+def parse(raw: Mapping[str, Any], source: str) -> Config:
+    """Validate a configuration.
+
+    Parameters
+    ----------
+    raw
+        Nested tables.
+    source
+        Named in errors: a file, or the command line.
+
+    Raises
+    ------
+    FokkerError
+        One sentence on the first thing that is wrong.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise FokkerError(f"{source}: {_sentence(error)}") from error
+
+
+def to_toml(config: Config) -> str:
+    """Write a configuration as TOML that `parse` reads back to the same."""
+    lines = [f"# fokker configuration: {config.method} on {config.system.name}"]
+    lines += _table(config.model_dump(mode="json"), "")
+    return "\n".join(lines) + "\n"
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    location = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        near = difflib.get_close_matches(key, sorted(_known_keys()), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see `fokker presets --show` for the keys."
+        return f"unknown key {location!r}: {hint}"
+    if first["type"].startswith("union_tag"):
+        expected = first.get("ctx", {}).get("expected_tags", "")
+        return f"{location} must say which one by its `name` or `kind`: {expected}."
+    if first["type"] == "missing":
+        return f"{location!r} is missing; add it."
+    message = first["msg"].removeprefix("Value error, ")
+    value = repr(first["input"])
+    shown = value if len(value) < 60 else value[:57] + "..."
+    return f"{location or 'configuration'} = {shown}: {message}."
+
+
+def _known_keys() -> set[str]:
+    def walk(cls: type[BaseModel]) -> Iterator[str]:
+        for sub in cls.__subclasses__():
+            yield from sub.model_fields
+            yield from walk(sub)
+
+    return set(walk(Options))
+
+
+def _table(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    tables = {k: v for k, v in values.items() if isinstance(v, dict)}
+    arrays = {
+        k: v for k, v in values.items() if isinstance(v, list) and v and isinstance(v[0], dict)
+    }
+    for key, value in values.items():
+        if key not in tables and key not in arrays and value is not None:
+            yield f"{key} = {_value(value)}"
+    for key, value in tables.items():
+        name = f"{prefix}{key}"
+        yield f"\n[{name}]"
+        yield from _table(value, f"{name}.")
+    for key, items in arrays.items():
+        name = f"{prefix}{key}"
+        for item in items:
+            yield f"\n[[{name}]]"
+            yield from _table(item, f"{name}.")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    return _string(str(value))
+
+
+def _string(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'

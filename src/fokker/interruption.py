@@ -1,0 +1,47 @@
+"""Stopping long work: Ctrl-C and SIGTERM become a request, answered at the next block."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Interrupted(Exception):
+    """Work was asked to stop; what was done is saved and can be continued."""
+
+
+class Stop:
+    """Turns Ctrl-C and SIGTERM into a request that long loops answer at their next block.
+
+    A second Ctrl-C interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.requested
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested, self.signal = True, number
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Stop]:
+        """Handle signals while the context lasts (in the main thread; elsewhere nothing changes)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        numbers = signal.SIGINT, signal.SIGTERM
+        old = [signal.signal(number, self._handle) for number in numbers]
+        try:
+            yield self
+        finally:
+            for number, handler in zip(numbers, old, strict=True):
+                signal.signal(number, handler)

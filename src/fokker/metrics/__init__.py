@@ -1,0 +1,61 @@
+"""Metrics: they take trajectories and a `System` and return plain data; they never see a model."""
+
+from .collective_variables import angle, compute, compute_all, dihedral, distance, triple_product
+from .divergence import (
+    jensen_shannon,
+    jensen_shannon_error,
+    joint_bins,
+    joint_edges,
+    joint_size,
+    pmf_bins,
+    pmf_error,
+    pmf_size,
+)
+from .floor import Floor, js_floor, pmf_floor, wasserstein_floor
+from .free_energy import (
+    FreeEnergy1D,
+    FreeEnergy2D,
+    free_energies_1d,
+    free_energy_1d,
+    free_energy_2d,
+)
+from .geometry import GeometryLimits, chiral_hands, chirality, failed_frames, finite_frames
+from .summary import compare, evaluate
+from .temperature import Temperature, kinetic_temperature
+from .wasserstein import wasserstein_1d
+
+__all__ = [
+    "Floor",
+    "FreeEnergy1D",
+    "FreeEnergy2D",
+    "GeometryLimits",
+    "Temperature",
+    "angle",
+    "chiral_hands",
+    "chirality",
+    "compare",
+    "compute",
+    "compute_all",
+    "dihedral",
+    "distance",
+    "evaluate",
+    "failed_frames",
+    "finite_frames",
+    "free_energies_1d",
+    "free_energy_1d",
+    "free_energy_2d",
+    "jensen_shannon",
+    "jensen_shannon_error",
+    "joint_bins",
+    "joint_edges",
+    "joint_size",
+    "js_floor",
+    "kinetic_temperature",
+    "pmf_bins",
+    "pmf_error",
+    "pmf_floor",
+    "pmf_size",
+    "triple_product",
+    "wasserstein_1d",
+    "wasserstein_floor",
+]

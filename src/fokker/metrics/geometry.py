@@ -1,0 +1,150 @@
+"""Local geometry: failed frames, chirality, names of bonds and angles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+from pydantic import Field
+
+from ..errors import FokkerError
+from ..options import Options
+from ..system import System
+from .collective_variables import distance, per_frame, triple_product
+
+CHIRAL_PURITY = 0.99
+"""A centre is chiral if the training data keep one hand in more than this fraction of frames..."""
+
+CHIRAL_HEIGHT = 0.3
+"""...and if the median of the normalised triple product exceeds this (0 planar, 0.77 ideal)."""
+
+
+class GeometryLimits(Options):
+    """Bounds beyond which a frame counts as failed, taken from the training data.
+
+    `model_dump(mode="json")` and `model_validate` convert to and from plain data.
+    """
+
+    bonds: tuple[tuple[float, float], ...] = Field(
+        default=(), description="shortest and longest length allowed, one pair a bond, nm"
+    )
+    box: tuple[tuple[float, float], ...] = Field(
+        default=(), description="lowest and highest coordinate allowed, one pair an axis (no bonds)"
+    )
+
+    @classmethod
+    def from_frames(
+        cls, system: System, frames: Float[np.ndarray, "frames beads dim"]
+    ) -> GeometryLimits:
+        """Limits of the training data, each range enlarged by its own length on both sides.
+
+        Parameters
+        ----------
+        system
+            Its bonds are limited; if it has none, the bounding box of all positions.
+        frames
+            Training frames, shape (frames, beads, dim), nm (or the system's length unit).
+
+        Raises
+        ------
+        FokkerError
+            If no frame is finite.
+        """
+        finite = finite_frames(frames)
+        if not finite.any():
+            raise FokkerError(
+                f"none of the {len(frames)} training frames of {system.name!r} is finite; "
+                f"check the trajectory file"
+            )
+        if system.bonds:
+            return cls(bonds=tuple(_enlarged(distance(frames, b)[finite]) for b in system.bonds))
+        return cls(box=tuple(_enlarged(frames[finite, :, d]) for d in range(system.dim)))
+
+
+def finite_frames(frames: Float[np.ndarray, "frames beads dim"]) -> Bool[np.ndarray, " frames"]:
+    """Whether every coordinate of a frame is finite."""
+    return per_frame(lambda block: np.isfinite(block).all(axis=(1, 2)), frames)
+
+
+def failed_frames(
+    system: System, frames: Float[np.ndarray, "frames beads dim"], reference: GeometryLimits
+) -> Bool[np.ndarray, " frames"]:
+    """Whether a frame failed.
+
+    A frame fails if a coordinate is not finite, if all its beads coincide, or if a bond (without
+    bonds: a coordinate) lies outside the limits.
+
+    Parameters
+    ----------
+    system
+        The system of the frames.
+    frames
+        Shape (frames, beads, dim), nm (or the system's length unit).
+    reference
+        Limits of the training data.
+    """
+    failed = ~finite_frames(frames)
+    if system.n_beads > 1:
+        failed |= per_frame(lambda block: (block == block[:, :1]).all(axis=(1, 2)), frames)
+    for bond, limits in zip(system.bonds, reference.bonds, strict=True):
+        failed |= _outside(distance(frames, bond), limits)
+    for axis, limits in enumerate(reference.box):
+        failed |= _outside(frames[:, :, axis], limits).any(axis=1)
+    return failed
+
+
+def chiral_hands(
+    system: System, training_frames: Float[np.ndarray, "frames beads dim"]
+) -> dict[tuple[int, int, int, int], float]:
+    """Hand (+1 or -1) of every centre that the training data keep chiral.
+
+    A planar centre, whose triple product is small or has either sign, is left out.
+    """
+    hands = {}
+    if system.dim != 3:
+        return hands
+    for centre in system.chiral_centres:
+        products = triple_product(training_frames, centre)
+        right = float(np.mean(products > 0))
+        purity = max(right, float(np.mean(products < 0)))
+        if purity > CHIRAL_PURITY and np.nanmedian(np.abs(products)) > CHIRAL_HEIGHT:
+            hands[centre] = 1.0 if right > 0.5 else -1.0
+    return hands
+
+
+def chirality(
+    system: System,
+    training_frames: Float[np.ndarray, "training beads dim"],
+    frames: Float[np.ndarray, "frames beads dim"],
+) -> dict[str, float]:
+    """Fraction of frames with the hand of the training data, by the label of the centre.
+
+    Frames that are not finite count as having lost their hand.
+    """
+    hands = chiral_hands(system, training_frames)
+    names = labels(system, [centre[:1] for centre in hands])
+    return {
+        name: float(np.mean(triple_product(frames, centre) * hand > 0))
+        for name, (centre, hand) in zip(names, hands.items(), strict=True)
+    }
+
+
+def labels(system: System, groups: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
+    """One unique name a group of beads, for example ``ALA2-N ALA2-CA``."""
+    names = [" ".join(system.beads[i].label for i in group) for group in groups]
+    if len(set(names)) == len(names):
+        return tuple(names)
+    # Beads without names of their own would share one entry of a table; their indices tell.
+    return tuple(
+        f"{name} ({'-'.join(map(str, group))})" for name, group in zip(names, groups, strict=True)
+    )
+
+
+def _enlarged(values: np.ndarray) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return low - (high - low), high + (high - low)
+
+
+def _outside(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    return ~((values >= limits[0]) & (values <= limits[1]))

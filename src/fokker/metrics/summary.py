@@ -1,0 +1,297 @@
+"""All metrics of a set of frames in one table, ready to be written as JSON.
+
+The table has no nan and no infinity: a number that does not exist is None. In particular the
+Wasserstein distance of a set with frames that are not finite is infinite and stored as None; the
+failed fraction stands beside it. Failed frames are never left out of JS, PMF or W1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import FokkerError
+from ..system import System
+from .collective_variables import angle, compute, distance
+from .divergence import (
+    jensen_shannon,
+    jensen_shannon_error,
+    joint_bins,
+    joint_edges,
+    joint_size,
+    pmf_bins,
+    pmf_error,
+    pmf_size,
+)
+from .floor import Floor, js_floor, pmf_floor, wasserstein_floor
+from .geometry import GeometryLimits, chirality, failed_frames, finite_frames, labels
+from .wasserstein import wasserstein_1d
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Frames with what every comparison needs of them."""
+
+    frames: np.ndarray
+    variables: np.ndarray
+    failed: np.ndarray
+
+    @property
+    def plane(self) -> np.ndarray:
+        """The first two collective variables, the axes of the histograms."""
+        return self.variables[:, :2]
+
+
+def compare(
+    system: System,
+    training_frames: Float[np.ndarray, "training beads dim"],
+    frames: Float[np.ndarray, "frames _ _"],
+    *,
+    reference_frames: Float[np.ndarray, "reference _ _"] | None = None,
+    limits: GeometryLimits | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Every metric of a set of frames against the training frames, with its floor.
+
+    Parameters
+    ----------
+    system
+        The system of all frames.
+    training_frames
+        Frames to compare against, shape (training, beads, dim), nm (or the system's length unit).
+    frames
+        Frames to evaluate, same unit. Their order matters only for `js_standard_error`.
+    reference_frames
+        Independent frames that are pooled with the training frames for the floors.
+    limits
+        Limits of a failed frame; those of the training frames if not given.
+    seed
+        Of the draws for the floors.
+
+    Returns
+    -------
+    dict
+        `n`, `n_training`, `failed_fraction`, `nan_fraction`; `js`, `js_standard_error`, `js_floor`,
+        `js_floor_std`, `js_ratio` and `pmf`, `pmf_floor`, `pmf_floor_std`, `pmf_ratio` (a ratio is
+        the metric over its floor) in the plane of the first two collective variables; `bonds` (nm),
+        `angles` (rad) and `collective_variables`, each a table by label of `w1`, `w1_relative` (to
+        the training standard deviation), `floor` (of w1), `mean`, `std`, `training_mean`,
+        `training_std`; `chirality`, the fraction of frames with the hand of the training data.
+        Mean and std are those of the finite values, circular for periodic variables.
+
+    Raises
+    ------
+    FokkerError
+        If a set of frames is empty or does not fit the system.
+    """
+    limits = limits or _limits(system, training_frames)
+    training = _measure(system, training_frames, limits, "training")
+    evaluated = _measure(system, frames, limits, "evaluated")
+    reference = _optional(system, reference_frames, limits)
+    return _compare(system, training, evaluated, reference, seed)
+
+
+def evaluate(
+    system: System,
+    training: Float[np.ndarray, "training beads dim"],
+    iid: Float[np.ndarray, "iid _ _"] | None = None,
+    sim: Float[np.ndarray, "sim _ _"] | None = None,
+    reference: Float[np.ndarray, "reference _ _"] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Independent samples and simulation against training and reference frames.
+
+    Parameters
+    ----------
+    system
+        The system of all frames.
+    training
+        Training frames, shape (training, beads, dim), nm (or the system's length unit).
+    iid, sim
+        Frames of denoising and of simulation; a set that is not given is left out.
+    reference
+        Frames never trained on.
+    seed
+        Of the draws for the floors.
+
+    Returns
+    -------
+    dict
+        Tables as from `compare`: `iid` and `sim` against the training frames and, if reference
+        frames are given, `reference`: `iid` and `sim` against those (the entries `training_*` then
+        describe the reference frames) and `training`, the training frames against them. Failed
+        frames are judged by the training frames throughout.
+
+    Raises
+    ------
+    FokkerError
+        If a set of frames is empty or does not fit the system.
+    """
+    limits = _limits(system, training)
+    trained = _measure(system, training, limits, "training")
+    held_out = _optional(system, reference, limits)
+    sets = {
+        name: _measure(system, frames, limits, name)
+        for name, frames in (("iid", iid), ("sim", sim))
+        if frames is not None
+    }
+    tables: dict[str, Any] = {
+        name: _compare(system, trained, evaluated, held_out, seed)
+        for name, evaluated in sets.items()
+    }
+    if held_out is not None:
+        tables["reference"] = {
+            name: _compare(system, held_out, evaluated, trained, seed)
+            for name, evaluated in (*sets.items(), ("training", trained))
+        }
+    return tables
+
+
+def _compare(
+    system: System, training: _Set, evaluated: _Set, reference: _Set | None, seed: int
+) -> dict[str, Any]:
+    def table(groups: tuple[tuple[int, ...], ...], measure: Callable[..., np.ndarray]) -> dict:
+        return {
+            label: _distribution(
+                measure(training.frames, group),
+                measure(evaluated.frames, group),
+                None if reference is None else measure(reference.frames, group),
+                None,
+                seed,
+            )
+            for label, group in zip(labels(system, groups), groups, strict=True)
+        }
+
+    return {
+        "n": len(evaluated.frames),
+        "n_training": len(training.frames),
+        "failed_fraction": float(np.mean(evaluated.failed)),
+        "nan_fraction": float(np.mean(~finite_frames(evaluated.frames))),
+        **_histogram_metrics(system, training, evaluated, reference, seed),
+        "bonds": table(system.bonds, distance),
+        "angles": table(system.angles, angle),
+        "chirality": chirality(system, training.frames, evaluated.frames),
+        "collective_variables": {
+            variable.name: _distribution(
+                training.variables[:, column],
+                evaluated.variables[:, column],
+                None if reference is None else reference.variables[:, column],
+                variable.limits[1] - variable.limits[0] if variable.periodic else None,
+                seed,
+            )
+            for column, variable in enumerate(system.collective_variables)
+        },
+    }
+
+
+def _histogram_metrics(
+    system: System, training: _Set, evaluated: _Set, reference: _Set | None, seed: int
+) -> dict[str, Any]:
+    axes = system.collective_variables[:2]
+    if not axes:
+        return {f"{name}{key}": None for name in ("js", "pmf") for key in _HISTOGRAM_KEYS} | {
+            "js_standard_error": None
+        }
+    edges = joint_edges(
+        training.plane[~training.failed], evaluated.plane[~evaluated.failed], system.histogram_bins
+    )
+    limits = [variable.limits for variable in axes]
+    pooled = [training] if reference is None else [training, reference]
+    sizes = len(training.frames), len(evaluated.frames)
+
+    bins = [joint_bins(s.plane, edges, s.failed) for s in (*pooled, evaluated)]
+    *pool, evaluated_counts = _histograms(bins, joint_size(edges))
+    js = float(jensen_shannon(pool[0], evaluated_counts))
+    js_table = _against_floor("js", js, js_floor(np.sum(pool, axis=0), *sizes, seed=seed))
+    js_table["js_standard_error"] = _number(jensen_shannon_error(pool[0], bins[-1]))
+
+    bins = [pmf_bins(s.plane, limits, s.failed) for s in (*pooled, evaluated)]
+    *pool, evaluated_counts = _histograms(bins, pmf_size(len(axes)))
+    pmf = float(pmf_error(pool[0], evaluated_counts))
+    return js_table | _against_floor("pmf", pmf, pmf_floor(np.sum(pool, axis=0), *sizes, seed=seed))
+
+
+_HISTOGRAM_KEYS = ("", "_floor", "_floor_std", "_ratio")
+
+
+def _against_floor(name: str, value: float, floor: Floor) -> dict[str, float | None]:
+    ratio = value / floor.mean if floor.mean > 0 else None
+    return {
+        f"{name}{key}": number
+        for key, number in zip(_HISTOGRAM_KEYS, (value, floor.mean, floor.std, ratio), strict=True)
+    }
+
+
+def _histograms(bins: list[np.ndarray], size: int) -> list[np.ndarray]:
+    return [np.bincount(indices, minlength=size) for indices in bins]
+
+
+def _distribution(
+    training: np.ndarray,
+    evaluated: np.ndarray,
+    reference: np.ndarray | None,
+    period: float | None,
+    seed: int,
+) -> dict[str, float | None]:
+    pool = training if reference is None else np.concatenate([training, reference])
+    w1 = wasserstein_1d(training, evaluated, period)
+    floor = wasserstein_floor(pool, len(training), len(evaluated), period, seed=seed)
+    mean, std = _moments(evaluated, period)
+    training_mean, training_std = _moments(training, period)
+    return {
+        "w1": _number(w1),
+        "w1_relative": _number(w1 / training_std) if training_std else None,
+        "floor": floor.mean,
+        "mean": mean,
+        "std": std,
+        "training_mean": training_mean,
+        "training_std": training_std,
+    }
+
+
+def _moments(values: np.ndarray, period: float | None) -> tuple[float | None, float | None]:
+    """Mean and standard deviation of the finite values, on the circle if there is a period."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return None, None
+    if period is None:
+        return float(finite.mean()), float(finite.std())
+    turn = 2.0 * math.pi / period
+    centre = complex(np.mean(np.exp(1j * turn * finite)))
+    # -2 log R is the variance of a wrapped normal distribution of resultant length R.
+    length = min(abs(centre), 1.0)
+    spread = math.sqrt(-2.0 * math.log(length)) if length > 0 else math.inf
+    return math.atan2(centre.imag, centre.real) / turn, _number(spread / turn)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _measure(system: System, frames: np.ndarray, limits: GeometryLimits, name: str) -> _Set:
+    _check(system, frames, name)
+    columns = [compute(variable, frames) for variable in system.collective_variables]
+    variables = np.stack(columns, axis=1) if columns else np.empty((len(frames), 0))
+    return _Set(frames, variables, failed_frames(system, frames, limits))
+
+
+def _limits(system: System, training_frames: np.ndarray) -> GeometryLimits:
+    _check(system, training_frames, "training")
+    return GeometryLimits.from_frames(system, training_frames)
+
+
+def _check(system: System, frames: np.ndarray, name: str) -> None:
+    if frames.ndim != 3 or frames.shape[1:] != (system.n_beads, system.dim) or not len(frames):
+        raise FokkerError(
+            f"the {name} frames have shape {frames.shape}, system {system.name!r} needs (frames, "
+            f"{system.n_beads}, {system.dim}) with at least one frame; select the same beads"
+        )
+
+
+def _optional(system: System, frames: np.ndarray | None, limits: GeometryLimits) -> _Set | None:
+    return None if frames is None else _measure(system, frames, limits, "reference")

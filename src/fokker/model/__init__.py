@@ -1,0 +1,18 @@
+"""Score and energy models over noise processes."""
+
+from .base import AbstractEnergy, AbstractScore
+from .build import ExpertDesign, build_model, edges_of
+from .conservative import EnergyModel
+from .direct import ScoreModel
+from .mixture import Mixture
+
+__all__ = [
+    "AbstractEnergy",
+    "AbstractScore",
+    "EnergyModel",
+    "ExpertDesign",
+    "Mixture",
+    "ScoreModel",
+    "build_model",
+    "edges_of",
+]

@@ -1,0 +1,35 @@
+"""Non-conservative model: the network gives the score itself."""
+
+import jax.numpy as jnp
+
+from ..network import AbstractNetwork
+from ..process import AbstractProcess
+from ..types import Features, Positions, Time
+from .base import AbstractScore
+
+
+class ScoreModel(AbstractScore):
+    r"""Score from a preconditioned denoiser.
+
+    With data of unit variance the denoiser is `E[x_0 | x_t] = alpha x / v + sigma / sqrt(v) F`,
+    `v = alpha^2 + sigma^2`, and `score = (alpha E[x_0 | x_t] - x) / sigma^2`, that is
+
+        score = -x / v + alpha / (sigma sqrt(v)) F(x)
+
+    (Karras et al., arXiv 2206.00364, equation 7, in this process's scales). It can sample; it can
+    drive no simulation that conserves energy.
+    """
+
+    network: AbstractNetwork
+    process: AbstractProcess
+    centred: bool
+
+    def score(self, x: Positions, t: Time, features: Features) -> Positions:
+        """See `AbstractScore`."""
+        level = self.process.level(t)
+        variance = level.alpha**2 + level.sigma**2
+        raw = self.network(x, level, features)
+        if self.centred:
+            x = x - jnp.mean(x, axis=0)
+            raw = raw - jnp.mean(raw, axis=0)
+        return -x / variance + level.alpha / (level.sigma * jnp.sqrt(variance)) * raw

@@ -1,0 +1,28 @@
+"""Raw networks: they see positions, a noise level and bead features, never the schedule."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import AbstractNetwork, Head, NetworkInputs, noise_embedding
+from .graph_transformer import GraphTransformer, GraphTransformerOptions
+from .invariant import Invariant, InvariantOptions
+from .mlp import MLP, MLPOptions
+
+NetworkOptions = Annotated[
+    MLPOptions | InvariantOptions | GraphTransformerOptions, Field(discriminator="name")
+]
+
+__all__ = [
+    "MLP",
+    "AbstractNetwork",
+    "GraphTransformer",
+    "GraphTransformerOptions",
+    "Head",
+    "Invariant",
+    "InvariantOptions",
+    "MLPOptions",
+    "NetworkInputs",
+    "NetworkOptions",
+    "noise_embedding",
+]

@@ -1,0 +1,71 @@
+"""What every network is given, and what it returns."""
+
+from abc import abstractmethod
+from typing import Literal, NamedTuple, TypeAlias
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..types import Features, NoiseLevel, Positions
+
+Head: TypeAlias = Literal["energy", "score"]
+"""`energy`: one number, -log q up to a constant. `score`: one vector a bead, a raw denoiser output."""
+
+
+class NetworkInputs(NamedTuple):
+    """What a network may know of the data when it is built.
+
+    Attributes
+    ----------
+    frames
+        A subset of the training frames, scaled and centred, shape (frames, beads, dim).
+    bonds
+        Bonded pairs of beads.
+    degrees_of_freedom
+        Dimension D of the space the density lives in.
+    """
+
+    frames: Float[np.ndarray, "frames beads dim"]
+    bonds: tuple[tuple[int, int], ...]
+    degrees_of_freedom: int
+
+
+class AbstractNetwork(eqx.Module):
+    """A function of a noised frame and its noise level; it never sees the schedule."""
+
+    @abstractmethod
+    def __call__(
+        self, x: Positions, level: NoiseLevel, features: Features
+    ) -> Float[Array, ""] | Float[Array, "beads dim"]:
+        """Evaluate one frame.
+
+        Parameters
+        ----------
+        x
+            Noised positions in units of the data scale, shape (beads, dim).
+        level
+            Signal and noise scale of the frame.
+        features
+            Integer identity of each bead, shape (beads,).
+
+        Returns
+        -------
+        Array
+            A scalar energy, or one vector a bead, by the network's head.
+        """
+
+
+def noise_embedding(level: NoiseLevel) -> Float[Array, " embedding"]:
+    """Log-SNR and its sines and cosines at four wavelengths.
+
+    `sin(2 pi t)` cannot resolve t near 0, where dynamics run; the log-SNR can: it moves by 14
+    between t = 1e-5 and t = 1 of the variance-preserving process at the small end alone.
+    """
+    log_snr = 2.0 * jnp.log(level.alpha / level.sigma)
+    phases = log_snr * (2.0 * jnp.pi / jnp.array([4.0, 8.0, 16.0, 32.0]))
+    return jnp.concatenate([log_snr[None] / 10.0, jnp.sin(phases), jnp.cos(phases)])
+
+
+NOISE_EMBEDDING_SIZE = 9

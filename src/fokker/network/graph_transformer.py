@@ -1,0 +1,205 @@
+r"""Graph transformer: beads attend to each other along displacement vectors.
+
+Keys and values get a linear projection of the edge `e_ij = (x_i - x_j, |x_i - x_j|^2)` (arXiv
+2302.00600, 2506.17139), with `dim + 1` raw features. Projecting every edge to all heads takes
+N x N x (heads head_width) numbers a layer; attention is linear in both, so the same function is
+
+    q_i . (k_j + W e_ij)         = q_i . k_j + (W^T q_i) . e_ij
+    sum_j a_ij (v_j + W' e_ij)   = sum_j a_ij v_j + W' sum_j a_ij e_ij
+
+and with `y_j = (x_j, |x_j|^2)`, `u_i = W^T q_i`, and what is the same for every j left to cancel in
+the softmax,
+
+    u_i . e_ij                   ~ (-u_i^x - 2 u_i^d x_i, u_i^d) . y_j
+    sum_j a_ij e_ij              = (x_i - m_i^x, |x_i|^2 - 2 x_i . m_i^x + m_i^d),  m_i = sum_j a_ij y_j
+
+which is attention with keys and values `dim + 1` wider: nothing of size N x N but the attention
+weights. Frames are centred and scaled to unit variance first, which keeps `|x|^2` from cancelling.
+"""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from pydantic import Field
+
+from ..errors import FokkerError
+from ..options import Options
+from ..types import Features, Key, NoiseLevel, Positions
+from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
+
+
+class GraphTransformerOptions(Options):
+    """Options of the graph transformer."""
+
+    name: Literal["graph-transformer"] = "graph-transformer"
+    width: int = Field(default=96, ge=1, description="numbers a bead")
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=8, ge=1)
+    head_width: int = Field(default=32, ge=1, description="numbers a query, key and value")
+    expansion: int = Field(default=4, ge=1, description="feed-forward width in units of `width`")
+
+    def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "GraphTransformer":
+        """Return a network whose bead identities are 0 to beads - 1.
+
+        Raises
+        ------
+        FokkerError
+            For a single bead, which has no edges.
+        """
+        _, beads, dim = inputs.frames.shape
+        if beads < 2:
+            raise FokkerError(
+                "network 'graph-transformer' works on displacements between beads and the system "
+                "has 1 bead: use network 'mlp'"
+            )
+        return GraphTransformer(self, beads, dim, head, inputs.degrees_of_freedom, key)
+
+
+class EdgeAttention(eqx.Module):
+    """Multi-head attention whose keys and values contain a projection of the edges."""
+
+    query: Float[Array, "heads head_width width"]
+    key: Float[Array, "heads head_width width"]
+    value: Float[Array, "heads head_width width"]
+    edge_key: Float[Array, "heads head_width edge"]
+    edge_value: Float[Array, "heads head_width edge"]
+    out: Float[Array, "width heads head_width"]
+
+    def __init__(self, width: int, heads: int, head_width: int, edge: int, key: Key):
+        keys = jax.random.split(key, 6)
+        self.query, self.key, self.value = (
+            _uniform((heads, head_width, width), width, k) for k in keys[:3]
+        )
+        self.edge_key, self.edge_value = (
+            _uniform((heads, head_width, edge), edge, k) for k in keys[3:5]
+        )
+        self.out = _uniform((width, heads, head_width), heads * head_width, keys[5])
+
+    def __call__(self, h: Float[Array, "beads width"], x: Positions) -> Float[Array, "beads width"]:
+        """Attend from every bead to all beads, itself included."""
+        q, k, v = (jnp.einsum("iw,hdw->ihd", h, w) for w in (self.query, self.key, self.value))
+        square = jnp.sum(x**2, axis=-1, keepdims=True)
+        y = jnp.concatenate([x, square], axis=-1)
+
+        u = jnp.einsum("ihd,hdf->ihf", q, self.edge_key)
+        u_vector, u_square = u[..., :-1], u[..., -1:]
+        u = jnp.concatenate([-u_vector - 2.0 * u_square * x[:, None], u_square], axis=-1)
+        logits = jnp.einsum("ihd,jhd->hij", q, k) + jnp.einsum("ihf,jf->hij", u, y)
+        a = jax.nn.softmax(logits / jnp.sqrt(q.shape[-1]), axis=-1)
+
+        m = jnp.einsum("hij,jf->ihf", a, y)
+        m_vector, m_square = m[..., :-1], m[..., -1:]
+        vector = x[:, None] - m_vector
+        # |x_i|^2 - 2 x_i . m + |m|^2 is |x_i - m|^2: no cancellation but in the variance of y.
+        spread = m_square - jnp.sum(m_vector**2, axis=-1, keepdims=True)
+        edge = jnp.concatenate(
+            [vector, jnp.sum(vector**2, axis=-1, keepdims=True) + spread], axis=-1
+        )
+        mixed = jnp.einsum("hij,jhd->ihd", a, v) + jnp.einsum("ihf,hdf->ihd", edge, self.edge_value)
+        return jnp.einsum("ihd,whd->iw", mixed, self.out)
+
+
+class GatedResidual(eqx.Module):
+    """`h <- g update + (1 - g) h` with one gate `g = sigmoid(a . update + b . h)` a bead."""
+
+    weight: Float[Array, "two width"]
+
+    def __init__(self, width: int, key: Key):
+        self.weight = _uniform((2, width), 2 * width, key)
+
+    def __call__(
+        self, update: Float[Array, "beads width"], h: Float[Array, "beads width"]
+    ) -> Float[Array, "beads width"]:
+        """Mix the old and the new."""
+        gate = jax.nn.sigmoid(update @ self.weight[0] + h @ self.weight[1])[:, None]
+        return h + gate * (update - h)
+
+
+class Layer(eqx.Module):
+    """Attention and a feed-forward map, each after a norm and into a gated residual."""
+
+    attention_norm: eqx.nn.LayerNorm
+    attention: eqx.Module
+    attention_gate: GatedResidual
+    forward_norm: eqx.nn.LayerNorm
+    expand: eqx.nn.Linear
+    contract: eqx.nn.Linear
+    forward_gate: GatedResidual
+
+    def __init__(self, options: GraphTransformerOptions, edge: int, key: Key):
+        keys = jax.random.split(key, 5)
+        width, hidden = options.width, options.expansion * options.width
+        self.attention_norm = eqx.nn.LayerNorm(width)
+        self.attention = EdgeAttention(width, options.heads, options.head_width, edge, keys[0])
+        self.attention_gate = GatedResidual(width, keys[1])
+        self.forward_norm = eqx.nn.LayerNorm(width)
+        self.expand = eqx.nn.Linear(width, hidden, key=keys[2])
+        self.contract = eqx.nn.Linear(hidden, width, key=keys[3])
+        self.forward_gate = GatedResidual(width, keys[4])
+
+    def __call__(self, h: Float[Array, "beads width"], x: Positions) -> Float[Array, "beads width"]:
+        """Update all beads."""
+        h = self.attention_gate(self.attention(jax.vmap(self.attention_norm)(h), x), h)
+        hidden = jax.nn.silu(_rows(self.expand, jax.vmap(self.forward_norm)(h)))
+        return self.forward_gate(_rows(self.contract, hidden), h)
+
+
+class GraphTransformer(AbstractNetwork):
+    """Translation invariant, and equivariant to a permutation of beads with their identities.
+
+    It is not rotation equivariant: train it on randomly rotated frames. The energy head sums a
+    scalar map of each bead to the energy of the Gaussian of variance `alpha^2 + sigma^2`, the
+    score head maps each bead to a vector; both maps start at zero.
+    """
+
+    identity: Float[Array, "beads width"]
+    noise: eqx.nn.Linear
+    layers: tuple[Layer, ...]
+    last: Float[Array, "n_out width"]
+    head: Head = eqx.field(static=True)
+    degrees_of_freedom: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        options: GraphTransformerOptions,
+        beads: int,
+        dim: int,
+        head: Head,
+        degrees_of_freedom: int,
+        key: Key,
+    ):
+        keys = jax.random.split(key, options.layers + 2)
+        self.identity = jax.random.normal(keys[0], (beads, options.width))
+        self.noise = eqx.nn.Linear(NOISE_EMBEDDING_SIZE, options.width, key=keys[1])
+        self.layers = tuple(Layer(options, dim + 1, k) for k in keys[2:])
+        self.last = jnp.zeros((1 if head == "energy" else dim, options.width))
+        self.head = head
+        self.degrees_of_freedom = degrees_of_freedom
+
+    def __call__(
+        self, x: Positions, level: NoiseLevel, features: Features
+    ) -> Float[Array, ""] | Float[Array, "beads dim"]:
+        """Evaluate one frame; see `AbstractNetwork`."""
+        variance = level.alpha**2 + level.sigma**2
+        z = (x - jnp.mean(x, axis=0)) / jnp.sqrt(variance)
+        h = self.identity[features] + self.noise(noise_embedding(level))
+        for layer in self.layers:
+            h = layer(h, z)
+        if self.head == "score":
+            return h @ self.last.T
+        base = 0.5 * jnp.sum(z**2) + 0.5 * self.degrees_of_freedom * jnp.log(variance)
+        return base + self.last[0] @ jnp.sum(h, axis=0)
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int, key: Key) -> Array:
+    """Weights of variance 1 / (3 fan_in), as `eqx.nn.Linear` starts."""
+    bound = fan_in**-0.5
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+def _rows(linear: eqx.nn.Linear, h: Float[Array, "beads n_in"]) -> Float[Array, "beads n_out"]:
+    """Apply a linear map to every row as one product."""
+    return h @ linear.weight.T + linear.bias

@@ -1,0 +1,30 @@
+"""Training objectives: one file each, averaged over the batch and summed with their weights."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import AbstractObjective, Evaluation, Noised
+from .diffclf import ClassificationOptions, DiffusiveClassification
+from .dsm import DenoisingOptions, DenoisingScoreMatching
+from .fokker_planck import FokkerPlanck, FokkerPlanckOptions
+from .residual import exact_residual
+
+ObjectiveOptions = Annotated[
+    DenoisingOptions | ClassificationOptions | FokkerPlanckOptions,
+    Field(discriminator="name"),
+]
+
+__all__ = [
+    "AbstractObjective",
+    "ClassificationOptions",
+    "DenoisingOptions",
+    "DenoisingScoreMatching",
+    "DiffusiveClassification",
+    "Evaluation",
+    "FokkerPlanck",
+    "FokkerPlanckOptions",
+    "Noised",
+    "ObjectiveOptions",
+    "exact_residual",
+]

@@ -1,0 +1,114 @@
+"""Training objectives: what they see of a frame, and the one method they have."""
+
+from abc import abstractmethod
+from functools import cached_property
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..model import AbstractEnergy, AbstractScore
+from ..process import AbstractProcess
+from ..types import Features, Key, Positions, Scalar
+
+
+class Noised(eqx.Module):
+    """One clean frame, noised with the same noise at K times: `x_k = alpha_k x_0 + sigma_k eps`.
+
+    Attributes
+    ----------
+    clean, noise
+        `x_0` and `eps`, shape (beads, dim); both centred for molecules.
+    times
+        Shape (K,).
+    frames
+        Shape (K, beads, dim).
+    degrees_of_freedom
+        Dimension D of the space the noise lives in.
+    """
+
+    clean: Positions
+    noise: Positions
+    times: Float[Array, " times"]
+    frames: Float[Array, "times beads dim"]
+    features: Features
+    degrees_of_freedom: int = eqx.field(static=True)
+
+    @staticmethod
+    def draw(
+        clean: Positions,
+        times: Float[Array, " times"],
+        process: AbstractProcess,
+        features: Features,
+        key: Key,
+        *,
+        centred: bool,
+    ) -> "Noised":
+        """Noise one frame."""
+        noise = jax.random.normal(key, clean.shape, clean.dtype)
+        if centred:
+            noise = noise - jnp.mean(noise, axis=0)
+        beads, dim = clean.shape
+        alpha, sigma = jax.vmap(process.level)(times)
+        frames = alpha[:, None, None] * clean + sigma[:, None, None] * noise
+        return Noised(clean, noise, times, frames, features, dim * (beads - int(centred)))
+
+
+class Evaluation:
+    """A model on one noised frame; what several objectives need is computed once.
+
+    It lives inside one trace, so sharing a value shares its backward pass as well.
+    """
+
+    def __init__(self, model: AbstractScore, process: AbstractProcess, noised: Noised):
+        self.model = model
+        self.process = process
+        self.noised = noised
+
+    @property
+    def energy_model(self) -> AbstractEnergy:
+        """The model, if it has an energy."""
+        if not isinstance(self.model, AbstractEnergy):
+            raise TypeError("this objective needs a conservative model: one with an energy")
+        return self.model
+
+    @cached_property
+    def _energies_and_scores(self):
+        evaluate = self.energy_model.energy_and_score
+        noised = self.noised
+        return jax.vmap(lambda x, t: evaluate(x, t, noised.features))(noised.frames, noised.times)
+
+    @cached_property
+    def scores(self) -> Float[Array, "times beads dim"]:
+        """Score of each noised frame at its own time."""
+        if isinstance(self.model, AbstractEnergy):
+            return self._energies_and_scores[1]
+        score, noised = self.model.score, self.noised
+        return jax.vmap(lambda x, t: score(x, t, noised.features))(noised.frames, noised.times)
+
+    @cached_property
+    def energies(self) -> Float[Array, " times"]:
+        """Energy of each noised frame at its own time."""
+        return self._energies_and_scores[0]
+
+
+class AbstractObjective(eqx.Module):
+    """A term of the training loss, for one frame; terms are averaged over the batch."""
+
+    @property
+    @abstractmethod
+    def times_per_frame(self) -> int:
+        """How many times each frame must be noised at."""
+
+    @abstractmethod
+    def __call__(self, evaluation: Evaluation, key: Key) -> Scalar:
+        """Value of the term on one noised frame.
+
+        Parameters
+        ----------
+        evaluation
+            The model on the noised frame.
+        key
+            For probes.
+        """

@@ -1,0 +1,156 @@
+"""Presets: one TOML file a system, one a method; together they make a configuration.
+
+A system file holds the tables `system`, `sampling`, `simulation` and the defaults `network` and
+`training` of every expert; it may name a `base` that it changes. A method file holds the experts,
+each with what it changes of these defaults; `training.steps` of a method is a share of the system's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from ..errors import FokkerError
+
+DEFAULT_METHOD = "fokker"
+
+
+def systems() -> dict[str, str]:
+    """Name and description of every system preset."""
+    return _described("systems")
+
+
+def methods() -> dict[str, str]:
+    """Name and description of every method preset."""
+    return _described("methods")
+
+
+def combine(
+    system: str,
+    method: str,
+    changes: Sequence[Mapping[str, Any]] = (),
+    *,
+    effort: float = 1.0,
+) -> dict[str, Any]:
+    """Put a system, a method and changes together to a raw configuration.
+
+    Parameters
+    ----------
+    system, method
+        Preset names.
+    changes
+        Nested tables, the later ones win; `experts` may be a table of tables by index or a list.
+    effort
+        Multiplies the training steps of every expert.
+
+    Raises
+    ------
+    FokkerError
+        If a preset does not exist.
+    """
+    base = _system(system)
+    chosen = _read("methods", method)
+    network, training = base.pop("network", {}), base.pop("training", {})
+    experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
+    raw: dict[str, Any] = {"method": method}
+    for part in (base, chosen, {"experts": experts}, *changes):
+        raw = merge(raw, part)
+    return {k: v for k, v in raw.items() if k not in ("description", "base", "hidden")}
+
+
+def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested tables; a table that names another component replaces the old one.
+
+    A table with integer-like keys merges into a list element by element.
+    """
+    merged = dict(old)
+    for key, value in new.items():
+        present = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(present, list):
+            merged[key] = _merge_list(key, present, value)
+        elif isinstance(value, Mapping) and isinstance(present, Mapping):
+            renamed = "name" in value and value["name"] != present.get("name", value["name"])
+            replaced = renamed and key in ("network", "sampler", "integrator", "process")
+            merged[key] = dict(value) if replaced else merge(present, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def assignment(text: str) -> dict[str, Any]:
+    """Parse one `a.b.c=value` override; the value is TOML, or a string where it is not.
+
+    Raises
+    ------
+    FokkerError
+        If there is no `=` or a part of the key is empty.
+    """
+    key, separator, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise FokkerError(f"--set {text!r}: write it as key=value, for example seed=1.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = value.strip()
+    for part in reversed(parts):
+        parsed = {part: parsed}
+    return parsed
+
+
+def _expert(
+    own: Mapping[str, Any], network: Mapping[str, Any], training: Mapping[str, Any], effort: float
+) -> dict[str, Any]:
+    settings = merge(training, own.get("training", {}))
+    share = own.get("training", {}).get("steps", 1.0)
+    settings["steps"] = _whole_blocks(training.get("steps", 1) * share * effort)
+    return {
+        **own,
+        "network": merge(network, own.get("network", {})),
+        "training": settings,
+    }
+
+
+def _whole_blocks(steps: float, block: int = 250) -> int:
+    """Round to whole blocks of the training loop, so that a stage compiles once."""
+    return max(1, round(steps)) if steps < 2 * block else block * round(steps / block)
+
+
+def _system(name: str) -> dict[str, Any]:
+    own = _read("systems", name)
+    base = own.pop("base", "")
+    return merge(_system(base), own) if base else own
+
+
+def _merge_list(key: str, present: list[Any], changes: Mapping[str, Any]) -> list[Any]:
+    items = list(present)
+    for index, change in changes.items():
+        if not str(index).isdigit() or int(index) >= len(items):
+            raise FokkerError(
+                f"{key}.{index}: there are {len(items)} {key}; use an index from 0 to "
+                f"{len(items) - 1}."
+            )
+        old = items[int(index)]
+        both = isinstance(change, Mapping) and isinstance(old, Mapping)
+        items[int(index)] = merge(old, change) if both else change
+    return items
+
+
+def _described(kind: str) -> dict[str, str]:
+    folder = files(__name__) / kind
+    names = sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name[-5:] == ".toml")
+    found = {name: _read(kind, name) for name in names}
+    return {n: raw["description"] for n, raw in found.items() if not raw.get("hidden", False)}
+
+
+def _read(kind: str, name: str) -> dict[str, Any]:
+    file = files(__name__) / kind / f"{name}.toml"
+    if "/" in name or not file.is_file():
+        near = difflib.get_close_matches(name, _described(kind), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`fokker presets` lists them."
+        raise FokkerError(f"no {kind.removesuffix('s')} preset {json.dumps(name)}: {hint}")
+    return tomllib.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,234 @@
+"""Colours and type of the figures, and their way from matplotlib to SVG.
+
+Figures are drawn in the colours of the light palette on a transparent ground. Inside the page the
+text takes the colour of the text around it (`currentColor`) and each line the colour of a CSS
+variable, so that one drawing serves light, dark and print. The colours of the sets are those of
+Okabe and Ito, which people with any common colour deficiency can tell apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from .formats import power_of_ten
+
+Figure: TypeAlias = Any
+"""A `matplotlib.figure.Figure`; matplotlib is imported only when something is drawn."""
+
+Axes: TypeAlias = Any
+"""A `matplotlib.axes.Axes`."""
+
+TEXT = "#1b1f24"
+RULE = "#8b929b"
+SET_COLOURS = {"data": "#3f464e", "reference": "#009e73", "iid": "#0072b2", "sim": "#d55e00"}
+SET_NAMES = {
+    "data": "data",
+    "reference": "reference",
+    "iid": "iid samples",
+    "sim": "simulation",
+}
+SET_LINES = {"data": "-", "reference": (0, (1, 1)), "iid": "-", "sim": (0, (4, 1.5))}
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#56b4e9")
+ENERGY_MAP = "viridis"
+DIFFERENCE_MAP = "RdBu_r"
+ONLY_DATA, ONLY_OTHER = "#a9afb6", "#6a3d9a"
+
+SVG_LIMIT = 500_000
+"""Bytes beyond which a figure is shown as a PNG."""
+
+_GREEK = {"phi": "φ", "psi": "ψ", "chi": "χ", "omega": "ω", "theta": "θ"}
+
+_VARIABLES = {
+    TEXT: "currentColor",
+    RULE: "var(--rule, #8b929b)",
+    SET_COLOURS["data"]: "var(--set-data, #3f464e)",
+    **{colour: f"var(--series-{i}, {colour})" for i, colour in enumerate(SERIES)},
+}
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 11.0,
+    "axes.titlesize": 11.5,
+    "axes.titlepad": 7.0,
+    "axes.labelsize": 11.0,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": TEXT,
+    "axes.titlecolor": TEXT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": RULE,
+    "grid.alpha": 0.22,
+    "grid.linewidth": 0.7,
+    "text.color": TEXT,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": TEXT,
+    "ytick.labelcolor": TEXT,
+    "xtick.labelsize": 10.0,
+    "ytick.labelsize": 10.0,
+    "legend.frameon": False,
+    "legend.fontsize": 10.5,
+    "legend.labelcolor": TEXT,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "figure.dpi": 100.0,
+    "savefig.dpi": 160.0,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+}
+
+
+class Picture(NamedTuple):
+    """One finished figure."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    png: bytes | None = None
+
+    @property
+    def markup(self) -> str:
+        """HTML that shows the figure inside a page, without any request."""
+        if self.png is not None:
+            data = base64.b64encode(self.png).decode("ascii")
+            return (
+                f'<img class="sheet" alt="{escape(self.title)}" src="data:image/png;base64,{data}">'
+            )
+        return _inline(self.svg, self.title)
+
+    @property
+    def file(self) -> tuple[str, bytes]:
+        """Name and content of the figure as a file of its own."""
+        if self.png is not None:
+            return f"{self.name}.png", self.png
+        return f"{self.name}.svg", self.svg.encode("utf-8")
+
+
+def draw(
+    name: str, title: str, caption: str, paint: Callable[[Figure], None], size: tuple[float, float]
+) -> Picture:
+    """Paint a figure in the common style.
+
+    Parameters
+    ----------
+    name
+        Name of the file, without ending.
+    title, caption
+        Plain text, shown around the figure in the page.
+    paint
+        Adds the axes to an empty figure.
+    size
+        Width and height in inches.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    # The salt makes the identifiers inside the SVG the same in every run.
+    settings: Any = {**_SETTINGS, "svg.hashsalt": name}
+    with matplotlib.rc_context():
+        # A user's own matplotlib settings must not change a report.
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
+        figure = Canvas(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        paint(figure)
+        svg = _as_svg(figure, name)
+        png = _as_png(figure) if len(svg.encode("utf-8")) > SVG_LIMIT else None
+    return Picture(name, title, caption, svg, png)
+
+
+def array(values: Sequence[Any]) -> np.ndarray:
+    """Numbers of a JSON file as an array, nan for null."""
+    return np.array(values, dtype=float)
+
+
+def log_ticks(axis: Any) -> None:
+    """Label a logarithmic axis in plain text, which any font can show."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    # One or two decades have too few powers of ten to read a value from.
+    subdivisions = (1.0, 2.0, 3.0, 5.0) if high < 10.0 * low else (1.0, 2.0, 5.0)
+    subdivisions = subdivisions if high < 100.0 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subdivisions, numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: log_tick(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def log_tick(value: float) -> str:
+    """Label of a tick: from 0.01 to 1000 as it is, else with an exponent, for example ``10⁻³``."""
+    if value <= 0.0 or 0.00999 < value < 1001.0:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:.0e}".split("e")
+    power = power_of_ten(int(exponent))
+    return power if mantissa == "1" else f"{mantissa} × {power}"
+
+
+def pretty(name: str) -> str:
+    """Name of a collective variable with Greek letters: ``phi1`` becomes ``φ1``."""
+    return re.sub(
+        r"(?<![A-Za-z])(phi|psi|chi|omega|theta)(?![a-z])", lambda m: _GREEK[m.group(1)], name
+    )
+
+
+def axis_label(name: str, unit: str) -> str:
+    """Label of an axis, with its unit if it has one."""
+    return f"{pretty(name)} ({unit})" if unit else pretty(name)
+
+
+def shown_in(unit: str) -> tuple[float, str]:
+    """Factor and unit in which a quantity is shown: angles in degrees, the rest as it is."""
+    return (180.0 / np.pi, "°") if unit == "rad" else (1.0, unit)
+
+
+def angle_ticks(axis: Any, edges: np.ndarray, unit: str) -> None:
+    """Put ticks at multiples of 90 degrees on an axis that spans more than half a turn."""
+    if unit == "°" and edges[-1] - edges[0] > 180.0:
+        # The tolerance keeps the last tick of edges that were rounded when they were saved.
+        axis.set_ticks(np.arange(np.ceil(edges[0] / 90.0 - 1e-3) * 90.0, edges[-1] + 0.1, 90.0))
+
+
+def _as_svg(figure: Figure, name: str) -> str:
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, 'Helvetica Neue', Arial, sans-serif", svg)
+    # Several figures share one page, where an identifier may exist only once.
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    return re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
+
+
+def _as_png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _inline(svg: str, title: str) -> str:
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)
+    # A style sheet inside the drawing would reach the whole page.
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]*" ?',
+        lambda match: f'<svg role="img" aria-label="{escape(title)}" {match.group(1)}',
+        re.sub(r'(<svg [^>]*?)height="[^"]*" ?', r"\1", svg, count=1),
+        count=1,
+    )

@@ -1,0 +1,251 @@
+"""One stage of training: an expert, its interval of time, its objectives and its optimiser.
+
+    clean frames -> times and noise -> Evaluation -> weighted sum of objectives -> AdamW -> average
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+from pydantic import BeforeValidator, Field
+
+from .data import random_rotation
+from .model import AbstractScore
+from .objective import AbstractObjective, Evaluation, Noised, ObjectiveOptions
+from .options import Options
+from .process import AbstractProcess
+from .types import Features, Key, Scalar
+
+T_MIN = 1e-5
+"""Smallest diffusion time that is trained on; dynamics run here."""
+
+
+def _named(value: Any) -> Any:
+    """Let the key of a term be its name: `[objectives.dsm]` needs no `name = "dsm"`."""
+    if not isinstance(value, dict):
+        return value
+    return {k: {"name": k, **v} if isinstance(v, dict) else v for k, v in value.items()}
+
+
+Objectives = Annotated[dict[str, ObjectiveOptions], BeforeValidator(_named)]
+
+
+class TrainingOptions(Options):
+    """How one expert is trained."""
+
+    steps: int = Field(default=10_000, ge=1, description="optimiser steps")
+    batch_size: int = Field(default=512, ge=1, description="frames a step")
+    learning_rate: float = Field(default=2e-3, gt=0, description="peak; cosine decay to 0")
+    warmup: int = Field(default=100, ge=0, description="steps of linear warm-up")
+    weight_decay: float = Field(default=1e-4, ge=0)
+    gradient_clip: float = Field(default=1.0, gt=0, description="global norm")
+    average_decay: float = Field(
+        default=0.998, ge=0, lt=1, description="exponential moving average of the weights"
+    )
+    time_power: float = Field(
+        default=1.0, gt=0, description="t = low + (high - low) u^power with u uniform"
+    )
+    rotate: bool = Field(
+        default=False, description="rotate frames at random (networks that are not invariant)"
+    )
+    objectives: Objectives = Field(
+        default_factory=lambda: _named({"dsm": {}}), description="terms of the loss, by name"
+    )
+
+
+class TrainingState(eqx.Module):
+    """Everything that changes from step to step."""
+
+    parameters: AbstractScore
+    average: AbstractScore
+    optimiser: optax.OptState
+    step: Int[Array, ""]
+
+
+class Stage(eqx.Module):
+    """The fixed part of a stage: what one optimiser step is, given state and data."""
+
+    process: AbstractProcess
+    objectives: dict[str, AbstractObjective]
+    frozen: AbstractScore
+    features: Features
+    interval: tuple[float, float] = eqx.field(static=True)
+    options: TrainingOptions = eqx.field(static=True)
+    centred: bool = eqx.field(static=True)
+    seed: int = eqx.field(static=True)
+    sharding: NamedSharding | None = eqx.field(static=True)
+
+    @staticmethod
+    def create(
+        model: AbstractScore,
+        process: AbstractProcess,
+        features: Features,
+        interval: tuple[float, float],
+        options: TrainingOptions,
+        *,
+        centred: bool,
+        seed: int,
+        sharding: NamedSharding | None = None,
+    ) -> tuple[Stage, TrainingState]:
+        """Split a model in trained and frozen leaves and start its optimiser.
+
+        Constants that networks keep as NumPy arrays are frozen.
+        """
+        parameters, frozen = eqx.partition(model, eqx.is_inexact_array)
+        stage = Stage(
+            process,
+            {name: term.build() for name, term in options.objectives.items()},
+            frozen,
+            features,
+            (max(T_MIN, interval[0]), interval[1]),
+            options,
+            centred,
+            seed,
+            sharding,
+        )
+        optimiser = stage.optimiser.init(parameters)
+        return stage, TrainingState(parameters, parameters, optimiser, jnp.zeros((), jnp.int32))
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        """AdamW with clipping, warm-up and cosine decay."""
+        return optax.chain(
+            optax.clip_by_global_norm(self.options.gradient_clip),
+            optax.adamw(self.learning_rate, weight_decay=self.options.weight_decay),
+        )
+
+    def learning_rate(self, step: Int[Array, ""]) -> Scalar:
+        """Learning rate at a step."""
+        options = self.options
+        warmup = min(options.warmup, options.steps // 10)
+        schedule = optax.warmup_cosine_decay_schedule(
+            options.learning_rate / (warmup + 1), options.learning_rate, warmup, options.steps
+        )
+        return jnp.asarray(schedule(step), jnp.float32)
+
+    def model(self, parameters: AbstractScore) -> AbstractScore:
+        """Put trained and frozen leaves together."""
+        return eqx.combine(parameters, self.frozen)
+
+    def draw(
+        self, n_frames: int, step: Int[Array, ""]
+    ) -> tuple[Int[Array, " batch"], Float[Array, "batch times"], Array]:
+        """Frame indices, times and keys of one step; the same for the same seed and step.
+
+        The first time of each frame is stratified over the batch, which takes variance out of the
+        loss; the further ones are independent.
+        """
+        size = self.options.batch_size
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), 1), step)
+        pick, first, rest, each = jax.random.split(key, 4)
+        index = jax.random.randint(pick, (size,), 0, n_frames)
+        k = max(term.times_per_frame for term in self.objectives.values())
+        stratified = (jnp.arange(size) + jax.random.uniform(first, (size,))) / size
+        u = jnp.column_stack([stratified, jax.random.uniform(rest, (size, k - 1))])
+        low, high = self.interval
+        times = low + (high - low) * u**self.options.time_power
+        return index, times, jax.random.split(each, size)
+
+    def terms(
+        self,
+        model: AbstractScore,
+        frames: Float[Array, "batch beads dim"],
+        times: Float[Array, "batch times"],
+        keys: Array,
+    ) -> dict[str, Float[Array, " _"]]:
+        """Value of every objective, frame by frame.
+
+        A term with `fraction < 1` is evaluated on that part of the batch alone, drawn once at random
+        because the first times are in order.
+        """
+        fractions = {name: self._fraction(name) for name in self.objectives}
+        size = frames.shape[0]
+        values: dict[str, list[Array]] = {name: [] for name in fractions}
+        taken = 0
+        order = np.random.default_rng(self.seed).permutation(size)
+        for fraction in sorted(set(fractions.values())):
+            count = max(1, round(fraction * size)) - taken
+            part = order[taken : taken + count]
+            names = [name for name, own in fractions.items() if own >= fraction]
+            chosen = (frames, times, keys)
+            if count < size:
+                chosen = jax.tree.map(lambda a, part=part: a[part], chosen)
+            found = jax.vmap(lambda x, t, k, names=names: self._frame(model, x, t, k, names))(
+                *chosen
+            )
+            for name in names:
+                values[name].append(found[name])
+            taken += count
+        return {name: jnp.concatenate(parts) for name, parts in values.items()}
+
+    def update(
+        self, state: TrainingState, data: Float[Array, "frames beads dim"]
+    ) -> tuple[TrainingState, dict[str, Scalar]]:
+        """One optimiser step."""
+        index, times, keys = self.draw(data.shape[0], state.step)
+        frames = data[index]
+        if self.sharding is not None:
+            frames, times, keys = jax.lax.with_sharding_constraint(
+                (frames, times, keys), self.sharding
+            )
+
+        def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
+            values = self.terms(self.model(parameters), frames, times, keys)
+            means = {name: jnp.mean(value) for name, value in values.items()}
+            total = sum(
+                (self.options.objectives[name].weight * mean for name, mean in means.items()),
+                jnp.zeros(()),
+            )
+            return total, means
+
+        (total, means), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(state.parameters)
+        updates, optimiser = self.optimiser.update(gradient, state.optimiser, state.parameters)
+        parameters = eqx.apply_updates(state.parameters, updates)
+        decay = jnp.minimum(self.options.average_decay, (1.0 + state.step) / (10.0 + state.step))
+        average = jax.tree.map(
+            lambda old, new: decay * old + (1.0 - decay) * new, state.average, parameters
+        )
+        log = {**means, "loss": total, "gradient_norm": optax.global_norm(gradient)}
+        return TrainingState(parameters, average, optimiser, state.step + 1), log
+
+    def _fraction(self, name: str) -> float:
+        return getattr(self.options.objectives[name], "fraction", 1.0)
+
+    def _frame(
+        self,
+        model: AbstractScore,
+        clean: Float[Array, "beads dim"],
+        times: Float[Array, " times"],
+        key: Key,
+        names: list[str],
+    ) -> dict[str, Scalar]:
+        turn, noise, probe = jax.random.split(key, 3)
+        if self.options.rotate:
+            clean = clean @ random_rotation(turn).T
+        noised = Noised.draw(
+            clean, times, self.process, self.features, noise, centred=self.centred
+        )
+        evaluation = Evaluation(model, self.process, noised)
+        return {
+            name: self.objectives[name](evaluation, jax.random.fold_in(probe, index))
+            for index, name in enumerate(sorted(self.objectives))
+            if name in names
+        }
+
+
+@eqx.filter_jit
+def run_block(
+    stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"], n_steps: int
+) -> tuple[TrainingState, dict[str, Float[Array, " steps"]]]:
+    """Run `n_steps` optimiser steps on the device without a word to the host.
+
+    Compiled once for each number of steps.
+    """
+    return jax.lax.scan(lambda s, _: stage.update(s, data), state, length=n_steps)

@@ -1,0 +1,303 @@
+"""The training loop: stage after stage, block after block, checkpoint after checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jaxtyping import Array, Float, Int
+
+from . import checkpoint
+from .config import Config
+from .data import Dataset
+from .errors import FokkerError
+from .interruption import Interrupted
+from .model import Mixture, build_model
+from .network import NetworkInputs
+from .stage import Stage, TrainingState, run_block
+from .system import System
+from .types import Features
+
+BLOCK = 250
+"""Optimiser steps between two words to the host."""
+
+STATISTICS_FRAMES = 10_000
+"""Frames that networks measure their standardisation on, evenly spread."""
+
+VALIDATION_FRAMES = 2048
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is, told after every block."""
+
+    stage: int
+    n_stages: int
+    step: int
+    n_steps: int
+    terms: dict[str, float]
+
+
+def features_of(system: System) -> Features:
+    """Bead features that networks see, shape (beads,)."""
+    return jnp.asarray(system.bead_types, jnp.int32)
+
+
+def initial_model(config: Config, system: System, frames: np.ndarray | None = None) -> Mixture:
+    """Build the model of a configuration.
+
+    Parameters
+    ----------
+    config
+        Process and experts.
+    system
+        Beads, bonds, dimension.
+    frames
+        Scaled training frames, shape (frames, beads, dim). Without them the constants that networks
+        take from data are placeholders, to be read from a checkpoint.
+    """
+    if frames is None:
+        shape = (4, system.n_beads, system.dim)
+        frames = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    thinned = frames[:: max(1, len(frames) // STATISTICS_FRAMES)]
+    inputs = NetworkInputs(thinned, system.bonds, system.degrees_of_freedom)
+    return build_model(
+        config.experts,
+        config.process.build(),
+        inputs,
+        centred=system.centred,
+        key=jax.random.fold_in(jax.random.key(config.seed), 0),
+    )
+
+
+def inference_group(
+    model: Mixture, start_frames: Float[np.ndarray, "start beads dim"]
+) -> dict[str, Any]:
+    """Arrays that inference needs, as they are named in a checkpoint."""
+    return {"model": model, "start": start_frames}
+
+
+def train(
+    config: Config,
+    system: System,
+    dataset: Dataset,
+    *,
+    folder: Path,
+    log: Path,
+    metadata: dict[str, Any],
+    start_frames: Float[np.ndarray, "start beads dim"],
+    resume: bool = False,
+    sharding: NamedSharding | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Mixture:
+    """Train every expert, or what is left to train.
+
+    Parameters
+    ----------
+    config, system, dataset
+        What to train on.
+    folder
+        Checkpoints go here.
+    log
+        One JSON line a block.
+    metadata, start_frames
+        Stored in every checkpoint, for inference.
+    resume
+        Continue from the newest checkpoint in `folder`; the result equals the uninterrupted run.
+    sharding
+        Spread each batch over devices.
+    on_progress, should_stop
+        Called after every block.
+
+    Returns
+    -------
+    Mixture
+        The model with averaged weights.
+
+    Raises
+    ------
+    Interrupted
+        If `should_stop` said so; the checkpoint is whole.
+    FokkerError
+        If the loss stops being finite, with the step, the term, the time and the frame.
+    """
+    model = initial_model(config, system, dataset.training)
+    start, counter, restored = 0, 0, None
+    if resume:
+        path = checkpoint.latest(folder)
+        progress = checkpoint.read_manifest(path)["progress"]
+        start, counter = progress["stage"], progress["counter"]
+        model = checkpoint.load(path, "model", inference_group(model, start_frames))["model"]
+        restored = path if progress["step"] else None
+        _rewind(log, start, progress["step"])
+    data = jnp.asarray(dataset.training)
+    features = features_of(system)
+    for index in range(start, len(config.experts)):
+        expert = config.experts[index]
+        fresh = initial_model(config, system, dataset.training).experts[index]
+        stage, state = Stage.create(
+            fresh,
+            config.process.build(),
+            features,
+            expert.interval,
+            expert.training,
+            centred=system.centred,
+            seed=config.seed * 1000 + index,
+            sharding=sharding,
+        )
+        if restored is not None:
+            state = checkpoint.load(restored, "training", state)
+            restored = None
+
+        def save(state: TrainingState, stage_index: int, step: int, model: Mixture) -> None:
+            position = {"stage": stage_index, "step": step, "counter": counter}
+            groups = {"model": inference_group(model, start_frames), "training": state}
+            checkpoint.save(folder, counter, groups, {**metadata, "progress": position})
+
+        last_saved = time.monotonic()
+        for block in _blocks(stage, state, data, dataset):
+            state = block.state
+            counter += block.length
+            model = _with_expert(model, index, stage.model(state.average))
+            _append(log, {"stage": index, **block.record})
+            on_progress(
+                Progress(
+                    index,
+                    len(config.experts),
+                    block.record["step"],
+                    expert.training.steps,
+                    block.record["terms"],
+                )
+            )
+            done = block.record["step"] == expert.training.steps
+            stop = should_stop()
+            if done:
+                save(state, index + 1, 0, model)
+            elif stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS:
+                save(state, index, block.record["step"], model)
+                last_saved = time.monotonic()
+            if stop and not (done and index + 1 == len(config.experts)):
+                raise Interrupted
+    return model
+
+
+@dataclass(frozen=True)
+class _Block:
+    state: TrainingState
+    length: int
+    record: dict[str, Any]
+
+
+def _blocks(
+    stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"], dataset: Dataset
+) -> Iterator[_Block]:
+    total = stage.options.steps
+    while (step := int(state.step)) < total:
+        length = min(BLOCK, total - step)
+        began = time.monotonic()
+        before = state
+        state, logs = run_block(stage, state, data, length)
+        values = {name: np.asarray(value) for name, value in logs.items()}
+        bad = ~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"])
+        if bad.any():
+            raise FokkerError(_diagnosis(stage, before, data, int(np.argmax(bad)), dataset))
+        terms = {n: float(v.mean()) for n, v in values.items() if n in stage.objectives}
+        record = {
+            "step": step + length,
+            "loss": float(values["loss"].mean()),
+            "terms": terms,
+            "gradient_norm": float(values["gradient_norm"].mean()),
+            "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
+            "seconds": round(time.monotonic() - began, 4),
+        }
+        if len(dataset.validation) and ((step // BLOCK) % 8 == 0 or step + length == total):
+            record["validation"] = _validate(stage, state, dataset.validation)
+        yield _Block(state, length, record)
+
+
+def _validate(
+    stage: Stage, state: TrainingState, frames: Float[np.ndarray, "frames beads dim"]
+) -> dict[str, float]:
+    """Terms of the averaged model on held-out frames, with the same noise every time."""
+    thinned = frames[:: max(1, len(frames) // VALIDATION_FRAMES)]
+    values = _terms_at(stage, state.average, jnp.asarray(thinned), jnp.asarray(2**30))
+    return {name: float(jnp.mean(value)) for name, value in values.items()}
+
+
+@eqx.filter_jit
+def _terms_at(
+    stage: Stage, parameters: Any, data: Float[Array, "frames beads dim"], step: Int[Array, ""]
+) -> dict[str, Float[Array, " _"]]:
+    index, times, keys = stage.draw(data.shape[0], step)
+    return stage.terms(stage.model(parameters), data[index], times, keys)
+
+
+def _diagnosis(
+    stage: Stage,
+    state: TrainingState,
+    data: Float[Array, "frames beads dim"],
+    offset: int,
+    dataset: Dataset,
+) -> str:
+    """Repeat the steps up to the bad one and say which term, time and frame broke it."""
+    for _ in range(offset):
+        state, _logs = run_block(stage, state, data, 1)
+    index, times, keys = stage.draw(data.shape[0], state.step)
+    where = f"training stopped at step {int(state.step)}"
+    remedy = "lower the learning rate or look at that frame; the last checkpoint is kept"
+    for name, term in stage.objectives.items():
+        alone = eqx.tree_at(lambda s: s.objectives, stage, {name: term})
+        model = stage.model(state.parameters)
+        values = jax.vmap(lambda x, t, k, a=alone, n=name: a._frame(model, x, t, k, [n])[n])(
+            data[index], times, keys
+        )
+        broken = ~np.isfinite(np.asarray(values))
+        if broken.any():
+            row = int(np.argmax(broken))
+            frame = int(dataset.training_index[int(index[row])])
+            t = ", ".join(f"{float(v):.3g}" for v in times[row])
+            return (
+                f"{where}: the term {name!r} is {float(values[row])} at t = {t} for frame {frame} "
+                f"of the trajectory; {remedy}."
+            )
+    return f"{where}: every term is finite but the gradient is not; {remedy}."
+
+
+def _with_expert(model: Mixture, index: int, expert: Any) -> Mixture:
+    return eqx.tree_at(lambda m: m.experts[index], model, expert)
+
+
+def _append(log: Path, record: dict[str, Any]) -> None:
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record) + "\n")
+
+
+def _rewind(log: Path, stage: int, step: int) -> None:
+    """Drop log lines of steps that the checkpoint does not hold."""
+    if not log.exists():
+        return
+    lines = log.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if _position(line) <= (stage, step)]
+    temporary = log.with_name(f".{log.name}.tmp")
+    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    os.replace(temporary, log)
+
+
+def _position(line: str) -> Sequence[float]:
+    try:
+        record = json.loads(line)
+        return record["stage"], record["step"]
+    except (ValueError, KeyError):
+        return float("inf"), float("inf")

@@ -1,0 +1,24 @@
+"""Trajectory and topology files: from a user's files to frames of beads, and back to files.
+
+    topology file -> System        trajectory file -> frames (nm) -> trajectory file
+
+`mdtraj` does the reading and is imported only when a file is touched. Binary files are first walked
+in Python (`dcd`, `xtc`, `trr`, `netcdf`, `npy`): a cut or hostile file is told as such before any C
+code sees it.
+"""
+
+from .reading import Trajectory, read_frames, read_molecule
+from .topology import system_from_topology, topology_of, write_topology
+from .writing import SUFFIXES, FrameWriter, check_output_path
+
+__all__ = [
+    "SUFFIXES",
+    "FrameWriter",
+    "Trajectory",
+    "check_output_path",
+    "read_frames",
+    "read_molecule",
+    "system_from_topology",
+    "topology_of",
+    "write_topology",
+]

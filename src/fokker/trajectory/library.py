@@ -1,0 +1,119 @@
+"""Calls into mdtraj: silent, and with every failure told as a FokkerError."""
+
+import ctypes
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ..errors import FokkerError
+
+
+def _flush_output() -> None:
+    """Empty the buffers of Python and of the C library into the current descriptors."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
+    if os.name == "posix":
+        ctypes.CDLL(None).fflush(None)
+
+
+@contextmanager
+def _discarded(descriptor: int) -> Iterator[None]:
+    """Point a file descriptor at the null device for a while."""
+    try:
+        saved = os.dup(descriptor)
+    except OSError:  # the process runs without that descriptor: nothing to silence
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
+    try:
+        yield
+    finally:
+        os.dup2(saved, descriptor)
+        os.close(saved)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drop Python warnings and what C code prints; process-wide, so keep the body short."""
+    _flush_output()
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        stack.enter_context(_discarded(1))
+        stack.enter_context(_discarded(2))
+        # last in, first out: C output still in a buffer must be emptied into the null device
+        stack.callback(_flush_output)
+        yield
+
+
+@contextmanager
+def calling_mdtraj(path: Path, remedy: str) -> Iterator[None]:
+    """Run quietly; turn whatever the library raises into one sentence about the file.
+
+    Parsers fail on a bad file with nearly every built-in exception, so all of them are caught.
+    """
+    try:
+        with quiet():
+            yield
+    except FokkerError:
+        raise
+    except Exception as error:
+        told = (str(error).strip().splitlines() or [""])[0][:200].rstrip(" .")
+        reason = f"{type(error).__name__}: {told}" if told else type(error).__name__
+        raise FokkerError(f"{path}: cannot be read ({reason}); {remedy}.") from error
+
+
+@contextmanager
+def ascii_path(path: Path) -> Iterator[str]:
+    """Name of a file or folder for C code of mdtraj, which takes ASCII only: else a link to it.
+
+    The name is absolute, so that none is taken for a URL and fetched.
+    """
+    absolute = path.absolute()
+    if str(absolute).isascii():
+        yield str(absolute)
+        return
+    with tempfile.TemporaryDirectory(prefix="fokker-") as folder:
+        suffix = file_suffix(path)
+        link = Path(folder) / f"link{suffix if suffix.isascii() else ''}"
+        try:
+            link.symlink_to(absolute)
+        except OSError as error:
+            raise FokkerError(
+                f"{path}: the path has letters that are not ASCII, which mdtraj cannot open here; "
+                f"rename the file or its folder."
+            ) from error
+        yield str(link)
+
+
+def check_file(path: Path, what: str) -> int:
+    """Size in bytes of a file that exists and is not empty.
+
+    Raises
+    ------
+    FokkerError
+        If the path is missing, not a file, unreadable or empty.
+    """
+    try:
+        if not path.is_file():
+            found = "is not a file" if path.exists() else "does not exist"
+            raise FokkerError(f"{path}: this {what} {found}; check the path.")
+        with path.open("rb"):
+            size = path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise FokkerError(f"{path}: this {what} cannot be opened ({error}).") from error
+    if size == 0:
+        raise FokkerError(f"{path}: this {what} is empty; write or copy it again.")
+    return size
+
+
+def file_suffix(path: Path) -> str:
+    """Suffix by which mdtraj picks a format; two parts where the last one is `.gz`."""
+    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix

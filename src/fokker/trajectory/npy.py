@@ -1,0 +1,96 @@
+"""NPY: one array of shape (frames, beads, dim) whose header leaves room to grow."""
+
+import io
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import FokkerError
+from .contents import corrupt, cut
+from .encoder import AbstractEncoder, count_equal_frames
+from .library import quiet
+
+
+class ArrayFile(NamedTuple):
+    """Where and what the array of a file is."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran_order: bool
+    offset: int
+
+
+def inspect(path: Path) -> ArrayFile:
+    """Read the header and compare it with the size of the file; nothing is ever unpickled.
+
+    Raises
+    ------
+    FokkerError
+        If it is cut, corrupt, or not an array of floating-point numbers.
+    """
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    with path.open("rb") as file:
+        try:
+            with quiet():
+                version = np.lib.format.read_magic(file)
+                shape, fortran_order, dtype = readers[version](file)
+        # the header is a Python literal: parsing it fails in nearly any way
+        except Exception as error:
+            raise corrupt(path, "no valid header") from error
+        offset = file.tell()
+    if dtype.kind != "f":
+        raise FokkerError(
+            f"{path}: holds numbers of type {dtype}; save an array of floating-point numbers."
+        )
+    held, wanted = path.stat().st_size - offset, prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or held > wanted:
+        raise corrupt(path, f"shape {shape} does not match {held} bytes of data")
+    if held < wanted:
+        raise cut(path, f"shape {shape} needs {wanted} bytes of data, {held} are there")
+    return ArrayFile(tuple(int(n) for n in shape), dtype, bool(fortran_order), offset)
+
+
+def array(path: Path, contents: ArrayFile) -> np.ndarray:
+    """The array, mapped and read only."""
+    shape, dtype, fortran_order, offset = contents
+    if prod(shape) == 0:
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran_order else "C")
+
+
+@dataclass(frozen=True)
+class NPYEncoder(AbstractEncoder):
+    """Frames of shape (beads, dim), float32."""
+
+    n_beads: int
+    dim: int
+
+    def header(self, n_frames: int) -> bytes:
+        """Version 1.0 header; NumPy pads it so that its length does not depend on the count."""
+        buffer = io.BytesIO()
+        shape = (n_frames, self.n_beads, self.dim)
+        np.lib.format.write_array_header_1_0(
+            buffer, {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )
+        return buffer.getvalue()
+
+    def encode(self, frames: Float[np.ndarray, "frames beads dim"], first: int) -> bytes:
+        """Little-endian float32, C order."""
+        return frames.astype("<f4").tobytes()
+
+    def count(self, path: Path, n_bytes: int) -> int:
+        """Frames in the first `n_bytes` bytes."""
+        try:
+            with path.open("rb") as file:
+                np.lib.format.read_magic(file)
+                claimed = np.lib.format.read_array_header_1_0(file)[0][0]
+        except Exception:  # not a header at all: it will not equal the one this encoder writes
+            claimed = 0
+        return count_equal_frames(self, path, n_bytes, claimed, 4 * self.n_beads * self.dim)

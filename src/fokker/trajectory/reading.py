@@ -1,0 +1,204 @@
+"""From trajectory files to frames of beads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import FokkerError
+from ..system import System
+from . import checks
+from .checks import Part
+from .sources import open_source
+from .topology import load_topology, molecule_of, system_of
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Frames of a system.
+
+    Attributes
+    ----------
+    positions
+        Shape (frames, beads, dim), float32, nm for molecules.
+    system
+        What moves.
+    """
+
+    positions: Float[np.ndarray, "frames beads dim"]
+    system: System
+
+
+def read_molecule(
+    trajectories: Sequence[Path],
+    topology: Path,
+    *,
+    select: str = "all",
+    temperature: float,
+    name: str = "molecule",
+    stride: int = 1,
+    min_frames: int = 2,
+) -> Trajectory:
+    """Read a molecule: its topology, and one or more trajectories that are put end to end.
+
+    Molecules that a periodic box has cut apart are made whole where the file knows its box.
+
+    Parameters
+    ----------
+    trajectories
+        Files with all atoms of the topology, or with the beads only.
+    topology
+        Any topology that mdtraj reads.
+    select
+        Beads, in mdtraj's selection language.
+    temperature
+        K.
+    stride
+        Keep every stride-th frame of each file.
+    min_frames
+        Fewest frames, over all files.
+
+    Raises
+    ------
+    FokkerError
+        On every kind of bad file, selection or option.
+    """
+    source = load_topology(topology)
+    system = system_of(source, topology, select=select, temperature=temperature, name=name)
+    assert system.mapping is not None
+    if not trajectories:
+        raise FokkerError("trajectory: no file is given; name at least one trajectory file.")
+    molecule = molecule_of(source, system.mapping)
+    frames = [_read(path, system, stride, molecule=molecule) for path in trajectories]
+    positions = np.concatenate(frames)
+    _check_count(", ".join(map(str, trajectories)), len(positions), min_frames, stride)
+    return Trajectory(positions, system)
+
+
+def read_frames(
+    path: Path,
+    system: System,
+    *,
+    stride: int = 1,
+    min_frames: int = 2,
+    allow_failed: bool = False,
+) -> Float[np.ndarray, "frames beads dim"]:
+    """Read the frames of a system from one file.
+
+    Parameters
+    ----------
+    path
+        File with `system.n_beads` atoms, or with the atoms the beads were mapped from.
+    stride
+        Keep every stride-th frame.
+    min_frames
+        Fewest frames.
+    allow_failed
+        Keep frames that a sampler or a simulation has failed on (not finite, all beads at the
+        origin, torn bonds) instead of raising, so that an evaluation can count them.
+
+    Returns
+    -------
+        Shape (frames, beads, dim), float32, nm for molecules.
+
+    Raises
+    ------
+    FokkerError
+        On every kind of bad file, or if it holds another number of atoms.
+    """
+    frames = _read(path, system, stride, allow_failed=allow_failed)
+    _check_count(str(path), len(frames), min_frames, stride)
+    return frames
+
+
+def _check_count(files: str, n_frames: int, min_frames: int, stride: int) -> None:
+    if n_frames < min_frames:
+        raise FokkerError(
+            f"{files}: {n_frames} frame(s) at stride {stride}, at least {min_frames} are needed; "
+            f"give a longer trajectory or a smaller stride."
+        )
+
+
+def _read(
+    path: Path,
+    system: System,
+    stride: int,
+    *,
+    molecule: Part | None = None,
+    allow_failed: bool = False,
+) -> np.ndarray:
+    """Frames of the beads; `molecule` tells more of the bonds than the system knows."""
+    if stride < 1:
+        raise FokkerError(f"stride: {stride} is not a positive number; use 1 to keep every frame.")
+    source = open_source(path, system)
+    part = _part(path, source.n_atoms, system, molecule)
+    bonded = system.length_unit == "nm" and system.dim == 3 and len(part.bonds) > 0
+    usual = None
+    kept = [np.empty((0, system.n_beads, system.dim), np.float32)]
+    start = 0
+    for frames, cells in source.chunks(part.atoms):
+        numbers = np.arange(start, start + len(frames))
+        start += len(frames)
+        take = numbers % stride == 0
+        frames, numbers = frames[take], numbers[take]
+        cells = None if cells is None else cells[take]
+        if not len(frames):
+            continue
+        if not allow_failed:
+            checks.check_frames(path, frames, numbers)
+        if bonded:
+            frames, usual = _whole(path, frames, cells, numbers, part, usual, allow_failed)
+        kept.append(frames[:, part.beads])
+    return np.concatenate(kept)
+
+
+def _whole(
+    path: Path,
+    frames: np.ndarray,
+    cells: np.ndarray | None,
+    numbers: np.ndarray,
+    part: Part,
+    usual: checks.BondLengths | None,
+    allow_failed: bool,
+) -> tuple[np.ndarray, checks.BondLengths | None]:
+    """Frames made whole and checked; the usual bond lengths are those of the first chunk."""
+    if allow_failed and cells is None:
+        return frames, usual
+    lengths = checks.bond_lengths(frames, part.bonds)
+    limit = np.full(len(frames), np.inf)
+    overall = usual.overall if usual else checks.usual_bond_lengths(lengths).overall
+    if not allow_failed:
+        checks.check_units(path, overall)
+    if cells is not None:
+        limit = checks.half_box(cells, overall)
+        broken = np.asarray((lengths > limit[:, None]).any(axis=1))
+        if broken.any():
+            frames = checks.make_whole(path, frames, cells, broken, part.bonds)
+            lengths = checks.bond_lengths(frames, part.bonds)
+    usual = usual or checks.usual_bond_lengths(lengths)
+    if not allow_failed:
+        checks.check_whole(path, lengths, usual, limit, numbers, part.atoms[part.bonds])
+    return frames, usual
+
+
+def _part(path: Path, n_atoms: int, system: System, molecule: Part | None) -> Part:
+    """What to read from a file with so many atoms."""
+    mapping = system.mapping
+    bonds = np.array(system.bonds, int).reshape(-1, 2)
+    if mapping is not None and n_atoms == mapping.n_atoms and molecule is not None:
+        return molecule
+    if n_atoms == system.n_beads:
+        every = np.arange(n_atoms)
+        return Part(every, bonds, every)
+    if mapping is not None and n_atoms == mapping.n_atoms:
+        atoms, beads = np.unique(np.array(mapping.indices), return_inverse=True)
+        return Part(atoms, beads[bonds], beads)
+    wanted = f"{system.n_beads} beads"
+    if mapping is not None and mapping.n_atoms != system.n_beads:
+        wanted += f" taken from {mapping.n_atoms} atoms"
+    raise FokkerError(
+        f"{path}: holds {n_atoms} atoms, but system {system.name!r} has {wanted}; "
+        f"give the trajectory that belongs to the topology."
+    )

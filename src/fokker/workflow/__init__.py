@@ -1,0 +1,1 @@
+"""What the commands do, as functions: train, sample, simulate, relax, evaluate; one file each."""

@@ -1,0 +1,186 @@
+"""Metrics of a run: samples and simulation against training and reference frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..data import prepare
+from ..errors import FokkerError
+from ..metrics import evaluate as compare_sets
+from ..model import AbstractEnergy
+from ..objective import Noised, exact_residual
+from ..process import AbstractProcess
+from ..report import gather
+from ..stage import T_MIN
+from ..trajectory import read_frames
+from ..types import Features
+from .folder import write_atomically
+from .loaded import LoadedRun, load_run
+from .source import load_reference, load_trajectory
+
+RESIDUAL_TIMES = 16
+RESIDUAL_FRAMES = 512
+
+
+def evaluate(
+    run: Path,
+    *,
+    samples: Path | None = None,
+    simulation: Path | None = None,
+    reference: list[Path] | None = None,
+    on_message: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Compare, and write `metrics.json` and the data of the figures.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    samples, simulation
+        Trajectories to evaluate; by default those of the run folder, whichever exist.
+    reference
+        Independent frames, never trained on; by default those of the configuration.
+    on_message
+        Told what is being done.
+
+    Returns
+    -------
+    dict
+        `iid` and `sim` against the training frames, `reference` against the reference frames, and
+        `residual`, the Fokker-Planck residual against time.
+
+    Raises
+    ------
+    FokkerError
+        If there is nothing to evaluate or a file is bad.
+    """
+    loaded = load_run(run)
+    system = loaded.system
+    files = {
+        "iid": samples or _if_exists(loaded.folder.samples(system)),
+        "sim": simulation or _if_exists(loaded.folder.simulation(system)),
+    }
+    given = {name: path for name, path in files.items() if path is not None}
+    if not given:
+        raise FokkerError(
+            f"{run}: neither samples nor a simulation here; run `fokker sample {run}` or "
+            f"`fokker simulate {run}` first."
+        )
+    trajectory = load_trajectory(loaded.config)
+    fraction = loaded.config.system.validation_fraction
+    dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
+    training = trajectory.positions[dataset.training_index]
+    held_out = load_reference(loaded.config, trajectory, reference)
+    sets = {}
+    for name, path in given.items():
+        on_message(f"reading {path}")
+        sets[name] = read_frames(path, system, allow_failed=True)
+    on_message("comparing distributions")
+    tables = compare_sets(system, training, sets.get("iid"), sets.get("sim"), held_out)
+    on_message("Fokker-Planck residual")
+    residual = residual_against_time(loaded, dataset.training)
+    record = loaded.folder.read_record()
+    simulated = record.get("simulation", {})
+    metrics = {
+        "system": system.name,
+        "method": loaded.config.method,
+        "files": {name: path.name for name, path in given.items()},
+        **tables,
+        "residual": residual,
+        "temperature": simulated.get("temperature"),
+        "diverged_chains": simulated.get("diverged"),
+        "chains": simulated.get("chains"),
+    }
+    write_atomically(loaded.folder.metrics, json.dumps(metrics, indent=1, allow_nan=False))
+    shown = {"data": training, **sets}
+    if held_out is not None:
+        shown["reference"] = held_out
+    relaxation = _if_exists(loaded.folder.path / "relaxation.json")
+    plots = gather(
+        system,
+        shown,
+        residual=residual,
+        relaxation=json.loads(relaxation.read_bytes()) if relaxation else None,
+    )
+    write_atomically(loaded.folder.plots, json.dumps(plots, allow_nan=False))
+    return metrics
+
+
+def residual_against_time(
+    loaded: LoadedRun, frames: Float[np.ndarray, "frames beads dim"]
+) -> dict[str, Any] | None:
+    """Exact Fokker-Planck residual, R / D, of every conservative expert, on noised frames.
+
+    Parameters
+    ----------
+    loaded
+        The run.
+    frames
+        Scaled training frames.
+
+    Returns
+    -------
+    dict or None
+        `t`, and the root mean square, the median magnitude and the mean of R / D at each, over the
+        same frames; None if no expert has an energy.
+    """
+    chosen = jnp.asarray(frames[:: max(1, len(frames) // RESIDUAL_FRAMES)][:RESIDUAL_FRAMES])
+    process = loaded.config.process.build()
+    rows: dict[str, list[float]] = {"t": [], "rms": [], "median": [], "mean": []}
+    for index, expert in enumerate(loaded.model.experts):
+        if not isinstance(expert, AbstractEnergy):
+            continue
+        low, high = loaded.model.interval(index)
+        low = max(low, T_MIN)
+        times = np.geomspace(low, high * 0.999, RESIDUAL_TIMES)
+        for t in times:
+            found = np.asarray(
+                _residuals(
+                    expert,
+                    process,
+                    chosen,
+                    jnp.asarray(t, jnp.float32),
+                    loaded.features,
+                    loaded.system.centred,
+                ),
+                np.float64,
+            )
+            found = found / loaded.system.degrees_of_freedom
+            if not np.isfinite(found).all():
+                continue
+            rows["t"].append(float(t))
+            rows["rms"].append(float(np.sqrt(np.mean(found**2))))
+            rows["median"].append(float(np.median(np.abs(found))))
+            rows["mean"].append(float(found.mean()))
+    if not rows["t"]:
+        return None
+    return {**rows, "frames": len(chosen), "unit": "R / D, per unit diffusion time"}
+
+
+@eqx.filter_jit
+def _residuals(
+    model: AbstractEnergy,
+    process: AbstractProcess,
+    frames: Float[Array, "frames beads dim"],
+    t: Float[Array, ""],
+    features: Features,
+    centred: bool,
+) -> Float[Array, " frames"]:
+    def one(clean: Float[Array, "beads dim"], key: Array) -> Float[Array, ""]:
+        noised = Noised.draw(clean, t[None], process, features, key, centred=centred)
+        return exact_residual(model, process, noised.frames[0], t, features, centred=centred)
+
+    return jax.vmap(one)(frames, jax.random.split(jax.random.key(0), len(frames)))
+
+
+def _if_exists(path: Path) -> Path | None:
+    return path if path.exists() else None

@@ -1,0 +1,245 @@
+"""Langevin dynamics with the force of a trained run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .. import checkpoint
+from ..config import SimulationOptions
+from ..dynamics import AbstractIntegrator, BlockResult, SimulationState, simulate as integrate
+from ..errors import FokkerError
+from ..interruption import Interrupted, Stop
+from ..metrics import kinetic_temperature
+from ..trajectory import FrameWriter, check_output_path, read_frames
+from ..units import BOLTZMANN
+from .loaded import Broken, LoadedRun, load_run
+from .sample import SIMULATION_STREAM
+
+
+@dataclass(frozen=True)
+class SimulationProgress:
+    """Told after every block."""
+
+    step: int
+    n_steps: int
+    temperature: float | None
+    diverged: int
+
+
+def simulate(
+    run: Path,
+    *,
+    options: SimulationOptions | None = None,
+    out: Path | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    stop: Stop | None = None,
+    on_progress: Callable[[SimulationProgress], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Run many chains and stream their frames to a trajectory.
+
+    The file holds all chains at the first stored time, then all chains at the second, and so on.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    options
+        Integrator, chains, steps, start; by default those of the configuration.
+    out
+        XTC, DCD or NPY file; by default `simulation.xtc` in the run folder.
+    seed
+        By default that of the configuration.
+    resume
+        Continue a simulation that was interrupted, or extend one to more steps.
+    overwrite
+        Replace a file that exists.
+    stop, on_progress
+        For a display.
+
+    Returns
+    -------
+    dict
+        What was done: chains, steps, start, speed, temperature, diverged chains.
+
+    Raises
+    ------
+    FokkerError
+        On bad input.
+    Interrupted
+        If stopped; `resume` continues.
+    """
+    loaded = load_run(run)
+    options = options or loaded.config.simulation
+    seed = loaded.config.seed if seed is None else seed
+    target = out or loaded.folder.simulation(loaded.system)
+    restart = target.with_name(f".{target.name}.restart")
+    settings = {"seed": seed, **options.model_dump(mode="json", exclude={"steps"})}
+    integrator = options.integrator.build(loaded.system.masses, loaded.system.kT)
+    x0, start = _start(loaded, options, seed)
+    state, n_bytes, tally = None, 0, _Tally([], 0.0)
+    if resume and restart.is_dir():
+        state, n_bytes, tally = _restore(restart, settings, integrator, x0)
+    else:
+        check_output_path(target, loaded.system, overwrite)
+    key = jax.random.fold_in(jax.random.key(seed), SIMULATION_STREAM)
+    append_at = n_bytes if target.exists() else None
+    with (
+        loaded.folder.locked(),
+        FrameWriter(target, loaded.system, append_at=append_at) as writer,
+    ):
+        clock = time.monotonic()
+
+        def on_block(block: BlockResult) -> None:
+            nonlocal clock
+            frames = block.frames.reshape(-1, *block.frames.shape[2:])
+            writer.write(frames)
+            tally.add(block.kinetic_energy, time.monotonic() - clock)
+            clock = time.monotonic()
+            checkpoint.save(
+                restart,
+                block.step,
+                {"state": block.state},
+                {"settings": settings, "bytes": writer.n_bytes, "tally": tally.as_json()},
+            )
+            stopped = int(np.sum(np.asarray(block.state.stopped_at) >= 0))
+            temperature = _temperature(block.kinetic_energy, loaded)
+            on_progress(SimulationProgress(block.step, options.steps, temperature, stopped))
+            if stop is not None and stop() and block.step < options.steps:
+                raise Interrupted
+
+        state = integrate(
+            integrator,
+            loaded.force(options.t),
+            x0,
+            key,
+            n_steps=options.steps,
+            stride=options.stride,
+            centred=loaded.system.centred,
+            on_block=on_block,
+            state=state,
+            is_broken=Broken.create(loaded.system, loaded.limits),
+        )
+    record = _record(loaded, options, start, state, tally)
+    if target == loaded.folder.simulation(loaded.system):
+        loaded.folder.note(simulation=record)
+    return record
+
+
+@dataclass
+class _Tally:
+    """Mean kinetic energy a stored time (kJ/mol, over running chains) and seconds so far."""
+
+    kinetic: list[float]
+    seconds: float
+
+    def add(self, kinetic: Float[np.ndarray, "frames chains"], seconds: float) -> None:
+        with np.errstate(invalid="ignore"):
+            counts = np.isfinite(kinetic).sum(axis=1)
+            sums = np.nansum(kinetic, axis=1)
+        self.kinetic += [float(s / c) for s, c in zip(sums, counts, strict=True) if c]
+        self.seconds += seconds
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kinetic": self.kinetic, "seconds": self.seconds}
+
+
+def _start(
+    loaded: LoadedRun, options: SimulationOptions, seed: int
+) -> tuple[Float[np.ndarray, "chains beads dim"], str]:
+    """Start positions in user units, and a sentence on where they come from."""
+    rng = np.random.default_rng([seed, SIMULATION_STREAM])
+    chains = options.chains
+    if options.start == "training":
+        frames = loaded.scaling.invert(loaded.start_frames)
+        text = f"{chains} random training frames (equilibrium starts)"
+    elif options.start == "samples":
+        path = loaded.folder.samples(loaded.system)
+        if not path.exists():
+            raise FokkerError(f"{path}: no samples to start from; run `fokker sample` first.")
+        frames = read_frames(path, loaded.system, allow_failed=True)
+        text = f"{chains} of the model's own samples"
+    else:
+        path = Path(options.start)
+        frames = read_frames(path, loaded.system, min_frames=1)[:1]
+        text = f"one structure, {path.name}, in all {chains} chains"
+    rows = rng.choice(len(frames), chains, replace=len(frames) < chains)
+    return frames[rows], text
+
+
+def _restore(
+    restart: Path,
+    settings: dict[str, Any],
+    integrator: AbstractIntegrator,
+    x0: Float[np.ndarray, "chains beads dim"],
+) -> tuple[SimulationState, int, _Tally]:
+    path = checkpoint.latest(restart)
+    manifest = checkpoint.read_manifest(path)
+    if manifest.get("settings") != settings:
+        raise FokkerError(
+            f"{restart}: the simulation to resume had other settings; repeat them, or use "
+            "--overwrite to start again."
+        )
+    chains = jax.vmap(integrator.init)(
+        jnp.asarray(x0), jax.random.split(jax.random.key(0), len(x0))
+    )
+    blank = SimulationState(chains, jnp.zeros((), jnp.int32), jnp.zeros(len(x0), jnp.int32))
+    state = checkpoint.load(path, "state", blank)
+    tally = _Tally(list(manifest["tally"]["kinetic"]), float(manifest["tally"]["seconds"]))
+    return state, int(manifest["bytes"]), tally
+
+
+def _temperature(kinetic: Float[np.ndarray, "frames chains"], loaded: LoadedRun) -> float | None:
+    finite = kinetic[np.isfinite(kinetic)]
+    if not len(finite):
+        return None
+    kT = 2.0 * float(finite.mean()) / loaded.system.degrees_of_freedom
+    return kT / BOLTZMANN if loaded.system.dim == 3 else kT
+
+
+def _record(
+    loaded: LoadedRun,
+    options: SimulationOptions,
+    start: str,
+    state: SimulationState,
+    tally: _Tally,
+) -> dict[str, Any]:
+    stopped_at = np.asarray(state.stopped_at)
+    molecule = loaded.system.dim == 3
+    unit = 1.0 if molecule else BOLTZMANN
+    measured = None
+    if len(tally.kinetic) > 1:
+        mean, error = kinetic_temperature(
+            np.asarray(tally.kinetic), loaded.system.degrees_of_freedom
+        )
+        measured = {
+            "mean": mean * unit,
+            "standard_error": error * unit,
+            "target": loaded.system.kT / BOLTZMANN * unit,
+            "unit": "K" if molecule else "energy",
+        }
+    work = options.chains * options.steps
+    return {
+        "chains": options.chains,
+        "steps": options.steps,
+        "stride": options.stride,
+        "start": start,
+        "t": options.t,
+        "conservative": loaded.model.conservative[0],
+        "integrator": options.integrator.model_dump(mode="json"),
+        "seconds": round(tally.seconds, 2),
+        "steps_per_second": round(work / tally.seconds, 1) if tally.seconds else None,
+        "temperature": measured,
+        "diverged": int(np.sum(stopped_at >= 0)),
+        "diverged_at": [int(step) for step in np.sort(stopped_at[stopped_at >= 0])],
+    }

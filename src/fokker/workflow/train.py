@@ -1,0 +1,110 @@
+"""Train a model into a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ..config import Config
+from ..data import prepare
+from ..errors import FokkerError
+from ..interruption import Stop
+from ..metrics import GeometryLimits
+from ..trajectory import write_topology
+from ..training import Progress
+from ..training import train as train_model
+from .folder import RunFolder
+from .loaded import describe, same_training, save_config, start_frames
+from .source import load_trajectory
+
+
+def train(
+    config: Config,
+    out: Path,
+    *,
+    resume: bool = False,
+    stop: Stop | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_message: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Train what a configuration describes.
+
+    Parameters
+    ----------
+    config
+        The whole configuration; it is written to the run folder.
+    out
+        Run folder, made if need be.
+    resume
+        Continue the run in `out` if there is one; a finished one is left as it is.
+    stop
+        Ends training at the next block.
+    on_progress, on_message
+        For a display.
+
+    Raises
+    ------
+    FokkerError
+        On bad data or settings, or if `out` already holds a run that is not resumed.
+    Interrupted
+        If stopped; `resume` continues.
+    """
+    folder = RunFolder(out)
+    exists = folder.checkpoint.is_dir() and any(folder.checkpoint.iterdir())
+    if exists and not resume:
+        raise FokkerError(
+            f"{out}: already holds a run; continue it with --resume or choose another --out."
+        )
+    if exists:
+        same_training(folder, config)
+    trajectory = load_trajectory(config)
+    system = trajectory.system
+    dataset = prepare(
+        trajectory.positions, system, validation_fraction=config.system.validation_fraction
+    )
+    limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
+    on_message(
+        f"{system.name}: {system.n_beads} beads, {len(dataset.training):,} training and "
+        f"{len(dataset.validation):,} validation frames, kT = {system.kT:.4g}"
+        + (" kJ/mol" if system.dim == 3 else "")
+    )
+    with folder.locked():
+        save_config(folder, config)
+        if system.dim == 3:
+            write_topology(folder.topology, system, trajectory.positions[0])
+        began = time.monotonic()
+        before = folder.read_record().get("training", {}).get("seconds", 0.0) if exists else 0.0
+        folder.note(system=system.name, method=config.method)
+        try:
+            train_model(
+                config,
+                system,
+                dataset,
+                folder=folder.checkpoint,
+                log=folder.training_log,
+                metadata=describe(config, system, dataset, limits),
+                start_frames=start_frames(dataset),
+                resume=exists,
+                sharding=batch_sharding(config),
+                on_progress=on_progress,
+                should_stop=stop or (lambda: False),
+            )
+        finally:
+            seconds = round(before + time.monotonic() - began, 1)
+            steps = sum(expert.training.steps for expert in config.experts)
+            folder.note(
+                training={"seconds": seconds, "steps": steps, "devices": jax.device_count()}
+            )
+
+
+def batch_sharding(config: Config) -> NamedSharding | None:
+    """Spread batches over all devices, if there are several and every batch can be shared out."""
+    n = jax.device_count()
+    if n == 1 or any(expert.training.batch_size % n for expert in config.experts):
+        return None
+    return NamedSharding(Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec("batch"))
