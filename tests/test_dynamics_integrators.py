@@ -22,12 +22,12 @@ ALL_OPTIONS = get_args(get_args(IntegratorOptions)[0])
 KT = 2.5
 
 
-def run(integrator, potential, x0, seed=0, *, n_steps, stride, centred=False):
+def run(integrator, force, x0, seed=0, *, n_steps, stride, centred=False):
     """All frames and kinetic energies of a run, discarding none."""
     blocks = []
     simulate(
         integrator,
-        potential.force,
+        force,
         x0,
         random.key(seed),
         n_steps=n_steps,
@@ -125,7 +125,7 @@ def test_harmonic_variance_at_a_small_step(options):
     potential = Harmonic(stiffness, KT)
     integrator = options(dt=0.01, friction=2.0).build(masses, KT)
     x0 = potential.sample(random.key(5), 4000)
-    frames, _ = run(integrator, potential, x0, n_steps=500, stride=50)
+    frames, _ = run(integrator, potential.force, x0, n_steps=500, stride=50)
     for bead in range(2):
         assert_mean(frames[1:, :, bead] ** 2, KT / 4.0)
 
@@ -136,7 +136,7 @@ def test_force_free_diffusion_constant(options):
     integrator = options(dt=0.01, friction=gamma).build((mass,), KT)
     x0 = jnp.zeros((4000, 1, 2))
     frames, _ = run(
-        integrator, Harmonic(jnp.zeros((1, 2)), KT), x0, n_steps=2000, stride=1000
+        integrator, Harmonic(jnp.zeros((1, 2)), KT).force, x0, n_steps=2000, stride=1000
     )
     t = 10.0
     # Slope between two times, so that the ballistic beginning cancels; increments of independent
@@ -159,7 +159,7 @@ def test_baoab_is_exact_in_a_harmonic_well_at_every_stable_step(omega_dt):
     potential = Harmonic(jnp.full((1, 3), stiffness), KT)
     integrator = LangevinOptions(dt=dt, friction=1.0).build((mass,), KT)
     x0 = potential.sample(random.key(1), 4000)
-    frames, kinetic = run(integrator, potential, x0, n_steps=1000, stride=20)
+    frames, kinetic = run(integrator, potential.force, x0, n_steps=1000, stride=20)
     error = assert_mean(frames[25:] ** 2, KT / stiffness)
     # Five errors resolve two percent; velocities at whole steps would be (omega dt)^2 / 4 off.
     assert 5 * error < 0.02 * KT / stiffness
@@ -189,7 +189,9 @@ def test_baoab_without_friction_conserves_the_energy():
     """Leapfrog on a harmonic well: the energy oscillates by order (omega dt)^2, without drift."""
     potential = Harmonic(jnp.ones((1, 1)), 1.0)
     integrator = LangevinOptions(dt=0.05, friction=0.0).build((1.0,), 1.0)
-    frames, kinetic = run(integrator, potential, jnp.ones((8, 1, 1)), n_steps=20_000, stride=100)
+    frames, kinetic = run(
+        integrator, potential.force, jnp.ones((8, 1, 1)), n_steps=20_000, stride=100
+    )
     energy = kinetic + 0.5 * frames[:, :, 0, 0] ** 2
     # A half-step velocity is dt/2 F/m off: the energy errs by at most omega dt / 2 of itself.
     assert (np.abs(energy / energy[0] - 1) < 0.06).all()
@@ -204,14 +206,9 @@ def test_centred_kinetic_energy_leaves_out_the_centre_of_mass():
     def force(x):
         return springs.force(x - x.mean(axis=0))
 
-    class Bound:
-        pass
-
-    bound = Bound()
-    bound.force = force
     integrator = LangevinOptions(dt=0.02, friction=1.0).build((1.0, 2.0, 5.0, 12.0), KT)
     x0 = springs.sample(random.key(2), 2000) + 100.0
-    frames, kinetic = run(integrator, bound, x0, n_steps=1000, stride=50, centred=True)
+    frames, kinetic = run(integrator, force, x0, n_steps=1000, stride=50, centred=True)
     assert_mean(kinetic, 3 * 3 * KT / 2)
     # Recentred at each frame: float32 rounding of positions below one.
     assert np.abs(frames.mean(axis=2)).max() < 1e-6
@@ -232,7 +229,7 @@ def test_overdamped_variance_in_a_harmonic_well(scheme, a):
     potential = Harmonic(jnp.full((1, 2), stiffness), KT)
     integrator = OverdampedOptions(dt=dt, friction=friction, scheme=scheme).build((mass,), KT)
     x0 = potential.sample(random.key(3), 4000)
-    frames, kinetic = run(integrator, potential, x0, n_steps=1000, stride=20)
+    frames, kinetic = run(integrator, potential.force, x0, n_steps=1000, stride=20)
     bias = 1 / (1 - a / 2) if scheme == "euler-maruyama" else 1.0
     error = assert_mean(frames[10:] ** 2, KT / stiffness * bias)
     assert 5 * error < 0.05 * KT / stiffness

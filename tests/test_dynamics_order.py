@@ -68,7 +68,9 @@ def exact_variance(potential):
 def variance_errors(options, steps, **fields):
     potential = SoftDoubleWell()
     moments = [
-        stationary_moments(options(dt=dt, friction=1.0, **fields).build((1.0,), 1.0), potential.force)
+        stationary_moments(
+            options(dt=dt, friction=1.0, **fields).build((1.0,), 1.0), potential.force
+        )
         for dt in steps
     ]
     exact = exact_variance(potential)

@@ -186,7 +186,7 @@ def load(path: Path, name: str, like: Tree) -> Tree:
 
 def _named_arrays(tree: Any) -> dict[str, np.ndarray]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, is_array))
-    return {_name(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
+    return {_name(path): np.asarray(leaf, order="C") for path, leaf in leaves}
 
 
 def _name(path: tuple[Any, ...]) -> str:

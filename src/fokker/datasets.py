@@ -80,9 +80,7 @@ def toy_names() -> tuple[str, ...]:
     return tuple(TOYS)
 
 
-def _load(
-    name: str, part: str, seed: int, n_frames: int | None, cache: Path | None
-) -> Trajectory:
+def _load(name: str, part: str, seed: int, n_frames: int | None, cache: Path | None) -> Trajectory:
     if name not in TOYS:
         raise FokkerError(f"there is no toy system {name!r}; choose one of {', '.join(TOYS)}")
     toy = TOYS[name]

@@ -212,7 +212,7 @@ class Stage(eqx.Module):
         average = jax.tree.map(
             lambda old, new: decay * old + (1.0 - decay) * new, state.average, parameters
         )
-        log = {**means, "loss": total, "gradient_norm": optax.global_norm(gradient)}
+        log = {**means, "loss": total, "gradient_norm": optax.tree.norm(gradient)}
         return TrainingState(parameters, average, optimiser, state.step + 1), log
 
     def _fraction(self, name: str) -> float:

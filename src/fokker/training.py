@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -295,7 +295,7 @@ def _rewind(log: Path, stage: int, step: int) -> None:
     os.replace(temporary, log)
 
 
-def _position(line: str) -> Sequence[float]:
+def _position(line: str) -> tuple[float, float]:
     try:
         record = json.loads(line)
         return record["stage"], record["step"]

@@ -2,8 +2,8 @@
 
 Positions in nm, velocities in nm/ps, masses in amu, time in ps, forces in kJ/mol/nm. An integrator
 states `advance`, which takes the step's standard normal noise as an argument, so that the
-simulation loop can draw it for all chains at once. Every step evaluates the force once, at its
-start, so nothing but positions and velocities is carried from step to step.
+simulation loop can draw it for all chains at once; `init` and `step` draw it from a key. A step
+evaluates the force once, at its start, so nothing but positions and velocities is carried over.
 """
 
 from abc import abstractmethod
@@ -45,9 +45,13 @@ class AbstractIntegrator(eqx.Module):
         integrator has no velocities to measure.
         """
 
+    def start(self, x: Positions, noise: Positions) -> State:
+        """Start at x with velocities `sqrt(kT / m) noise`, the Maxwell-Boltzmann distribution."""
+        return State(x, self.thermal_speed * noise)
+
     def init(self, x: Positions, key: Key) -> State:
-        """Start at x with velocities of the Maxwell-Boltzmann distribution."""
-        return State(x, self.thermal_speed * random.normal(key, x.shape))
+        """Start at x."""
+        return self.start(x, random.normal(key, x.shape))
 
     def step(self, state: State, force: Force, key: Key) -> State:
         """One time step."""

@@ -17,6 +17,9 @@ from .noise import standard_normal
 
 BLOCK_BYTES = 64 * 2**20
 MAX_STEPS = 2**31
+START = -1
+"""Counter of the noise of the first velocities: no step has it."""
+
 BLOCKS_PER_RUN = 20
 
 Predicate: TypeAlias = Callable[[Positions], Bool[Array, ""]]
@@ -83,7 +86,8 @@ def simulate(
         the compiled program; the arrays that a plain function closes over become constants
     x0 : start positions, nm; not read on a restart
     key : random key of the run; a restart takes the same one
-    n_steps : total number of steps, including those that `state` has already made
+    n_steps : total number of steps, including those that `state` has already made; nothing is done
+        if it has made as many
     stride : steps between stored frames
     centred : subtract the mean position at each stored frame
     on_block : called with each `BlockResult`, in order
@@ -94,19 +98,19 @@ def simulate(
     Raises
     ------
     FokkerError
-        if `n_steps` or `stride` is out of range, if `n_steps` is not a multiple of `stride`, or if
-        `state` was made for another number of chains or beads.
+        if `n_steps`, `stride` or `frames_per_block` is out of range, if `n_steps` is not a multiple
+        of `stride`, or if `state` was made with another stride or number of chains or beads.
     """
     _check_length(n_steps, stride)
-    noise_key, init_key = random.split(key)
+    noise_words = random.bits(key, (2,), jnp.uint32)
     if state is None:
-        state = _start(integrator, is_broken, jnp.asarray(x0, jnp.float32), init_key, centred)
+        state = _start(integrator, is_broken, jnp.asarray(x0, jnp.float32), noise_words, centred)
     _check_restart(state, x0.shape, n_steps, stride)
 
-    shape = state.chains.x.shape
     if frames_per_block is None:
-        frames_per_block = block_length(n_steps // stride, 4 * int(np.prod(shape)))
-    noise_words = random.bits(noise_key, (2,), jnp.uint32)
+        frames_per_block = block_length(n_steps // stride, 4 * state.chains.x.size)
+    if frames_per_block < 1:
+        raise FokkerError(f"frames_per_block must be at least 1, got {frames_per_block}")
     step = int(state.step)
     while step < n_steps:
         n_frames = min(frames_per_block, (n_steps - step) // stride)
@@ -133,12 +137,13 @@ def _start(
     integrator: AbstractIntegrator,
     is_broken: Predicate | None,
     x0: Float[Array, "chains beads dim"],
-    key: Key,
+    noise_words: UInt32[Array, "2"],
     centred: bool,
 ) -> SimulationState:
     if centred:
         x0 = x0 - x0.mean(axis=1, keepdims=True)
-    chains = jax.vmap(integrator.init)(x0, random.split(key, len(x0)))
+    noise = standard_normal(noise_words, jnp.asarray(START), x0.size).reshape(x0.shape)
+    chains = jax.vmap(integrator.start)(x0, noise)
     stopped_at = jnp.where(_is_sound(chains, is_broken), -1, 0)
     return SimulationState(chains, jnp.zeros((), jnp.int32), stopped_at)
 
@@ -205,7 +210,7 @@ def _many_steps(
     advance = jax.vmap(lambda chain, noise: integrator.advance(chain, force, noise))
 
     # The noise of the next step is carried along: as an output of the loop body it is computed over
-    # a flat array, which on a CPU takes half the time of one that is fused into (chains, beads, dim).
+    # a flat array, which on a CPU takes half the time of one fused into (chains, beads, dim).
     def one_step(carry, i):
         chains, noise = carry
         chains = advance(chains, noise.reshape(shape))

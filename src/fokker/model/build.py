@@ -1,7 +1,7 @@
 """Build the model that a configuration describes."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 
@@ -14,6 +14,7 @@ from .direct import ScoreModel
 from .mixture import Mixture
 
 
+@runtime_checkable
 class ExpertDesign(Protocol):
     """One expert of the mixture: an interval of diffusion time and the network that serves it."""
 

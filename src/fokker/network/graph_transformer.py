@@ -11,10 +11,11 @@ and with `y_j = (x_j, |x_j|^2)`, `u_i = W^T q_i`, and what is the same for every
 the softmax,
 
     u_i . e_ij                   ~ (-u_i^x - 2 u_i^d x_i, u_i^d) . y_j
-    sum_j a_ij e_ij              = (x_i - m_i^x, |x_i|^2 - 2 x_i . m_i^x + m_i^d),  m_i = sum_j a_ij y_j
+    sum_j a_ij e_ij              = (x_i - m_i^x, |x_i - m_i^x|^2 + m_i^d - |m_i^x|^2)
 
-which is attention with keys and values `dim + 1` wider: nothing of size N x N but the attention
-weights. Frames are centred and scaled to unit variance first, which keeps `|x|^2` from cancelling.
+with `m_i = sum_j a_ij y_j`: attention with keys and values `dim + 1` wider, and nothing of size
+N x N but the attention weights. Frames are centred and scaled to unit variance first, which keeps
+`|x|^2` small and with it the cancellation between the two sides.
 """
 
 from typing import Literal
@@ -93,7 +94,6 @@ class EdgeAttention(eqx.Module):
         m = jnp.einsum("hij,jf->ihf", a, y)
         m_vector, m_square = m[..., :-1], m[..., -1:]
         vector = x[:, None] - m_vector
-        # |x_i|^2 - 2 x_i . m + |m|^2 is |x_i - m|^2: no cancellation but in the variance of y.
         spread = m_square - jnp.sum(m_vector**2, axis=-1, keepdims=True)
         edge = jnp.concatenate(
             [vector, jnp.sum(vector**2, axis=-1, keepdims=True) + spread], axis=-1
@@ -122,7 +122,7 @@ class Layer(eqx.Module):
     """Attention and a feed-forward map, each after a norm and into a gated residual."""
 
     attention_norm: eqx.nn.LayerNorm
-    attention: eqx.Module
+    attention: EdgeAttention
     attention_gate: GatedResidual
     forward_norm: eqx.nn.LayerNorm
     expand: eqx.nn.Linear

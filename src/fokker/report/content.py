@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .formats import NOTHING, duration, measured, number, percent, ratio, spread, whole
-from .records import Comparison, Distribution, Metrics, Plots, Run, TrainingStep
+from .records import Comparison, Distribution, Metrics, Plots, Run, Training, TrainingStep
 from .style import pretty
 
 AT_FLOOR = 1.15
@@ -48,13 +48,14 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Wasserstein-1 distances of one kind of quantity."""
+    """Wasserstein-1 distances of one kind of quantity; `worst` has a sentence for each set."""
 
     title: str
     unit: str
     w1_unit: str
     sets: list[str]
     rows: list[Row]
+    worst: list[str]
 
 
 def level(value: float | None) -> str:
@@ -101,7 +102,7 @@ def tiles(metrics: Metrics, run: Run, steps: list[TrainingStep]) -> list[Tile]:
             f"not finite {_pair(percent(iid.nan_fraction), percent(sim.nan_fraction))}",
             "poor" if (iid.failed_fraction or 0.0) + (sim.failed_fraction or 0.0) > 0.0 else "",
         ),
-        _temperature_tile(run),
+        temperature_tile(run),
         _training_tile(run, steps),
         _speed_tile(run),
     ]
@@ -166,7 +167,18 @@ def _table(
         first = next(d for d in found if d is not None)
         data = _spread(first.training_mean, first.training_std, scale)
         rows.append(Row(pretty(name), data, [_cell(d, scale, w1_scale) for d in found]))
-    return Table(title, unit, w1_unit, list(sets), rows)
+    worst = [_worst_row(set_name, of_set) for set_name, of_set in sets.items()]
+    return Table(title, unit, w1_unit, list(sets), rows, worst)
+
+
+def _worst_row(set_name: str, found: Mapping[str, Distribution]) -> str:
+    if any(d.w1 is None for d in found.values()):
+        return f"{set_name}: infinite, because frames are not finite"
+    above = {n: d.w1 / d.floor for n, d in found.items() if d.w1 is not None and d.floor}
+    if not above:
+        return f"{set_name}: no floor to compare with"
+    name = max(above, key=lambda n: above[n])
+    return f"{set_name}: at most {ratio(above[name])} floor ({pretty(name)})"
 
 
 def _cell(found: Distribution | None, scale: float, w1_scale: float) -> dict[str, str]:
@@ -234,34 +246,29 @@ def _pair(first: str, second: str) -> str:
     return f"{first} / {second}"
 
 
-def _temperature_tile(run: Run) -> Tile:
-    temperature = run.simulation.temperature if run.simulation else None
-    if temperature is None or temperature.mean is None:
-        return Tile(
-            "temperature", NOTHING, "no simulation yet" if not run.simulation else "not measured"
-        )
-    note = (
-        ""
-        if temperature.target is None
-        else f"target {number(temperature.target, 4)} {temperature.unit}"
-    )
-    value = f"{measured(temperature.mean, temperature.standard_error)} {temperature.unit}"
-    return Tile("temperature", value, note)
+def temperature_tile(run: Run) -> Tile:
+    """Kinetic temperature beside its target."""
+    found = run.simulation.temperature if run.simulation else None
+    if found is None or found.mean is None:
+        return Tile("temperature", NOTHING, "not recorded")
+    title, unit = ("temperature", " K") if found.unit == "K" else ("kT of the velocities", "")
+    note = "" if found.target is None else f"target {number(found.target, 4)}{unit}"
+    return Tile(title, f"{measured(found.mean, found.standard_error)}{unit}", note)
 
 
 def _training_tile(run: Run, steps: list[TrainingStep]) -> Tile:
-    seconds = run.training.seconds if run.training else None
-    done = run.training.steps if run.training else None
+    training = run.training or Training()
+    seconds = training.seconds
     if seconds is None and steps:
-        seconds = steps[-1].seconds
+        seconds = sum(step.seconds or 0.0 for step in steps)
     if seconds is None:
         return Tile("training time", NOTHING, "not recorded")
-    return Tile("training time", duration(seconds), f"{whole(done)} steps" if done else "")
+    return Tile("training time", duration(seconds), f"{whole(training.steps)} steps")
 
 
 def _speed_tile(run: Run) -> Tile:
     simulation = run.simulation
     if simulation is None:
-        return Tile("simulation steps per second", NOTHING, "no simulation yet")
-    note = f"{whole(simulation.chains)} chains × {whole(simulation.steps)} steps"
+        return Tile("simulation steps per second", NOTHING, "not recorded")
+    note = f"all of {whole(simulation.chains)} chains together"
     return Tile("simulation steps per second", whole(simulation.steps_per_second), note)

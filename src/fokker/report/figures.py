@@ -11,7 +11,7 @@ import numpy as np
 
 from . import panels, surfaces
 from .formats import percent, whole
-from .records import Density, Plots, Profile, TrainingStep
+from .records import Density, Plots, Profile, Relaxation, TrainingStep
 from .style import RULE, SERIES, SET_NAMES, Figure, Picture, array, draw, log_ticks
 
 WIDTH = 10.0
@@ -58,7 +58,7 @@ def free_energy_surfaces(plots: Plots) -> Picture | None:
     if record is None or not record.energy:
         return None
     energies = {name: array(energy) for name, energy in record.energy.items()}
-    shown = [name for name in ("data", "iid", "sim") if name in energies]
+    shown = [name for name in ("data", "iid", "sim") if name in energies] or list(energies)
     compared = [n for n in ("reference", "iid", "sim") if n in energies and "data" in energies]
 
     def paint(figure: Figure) -> None:
@@ -134,11 +134,16 @@ def fokker_planck_residual(plots: Plots) -> Picture | None:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.loglog(array(residual.t), array(residual.rms), color=SERIES[0], marker="o", ms=4)
+        t = array(residual.t)
+        axes.loglog(t, array(residual.rms), "o-", ms=4, color=SERIES[0], label="root mean square")
+        if residual.median is not None:
+            median = array(residual.median)
+            axes.loglog(t, median, "s--", ms=3.5, color=SERIES[1], label="median magnitude")
+            axes.legend()
         for boundary in residual.boundaries:
             axes.axvline(boundary, color=RULE, linestyle=(0, (2, 2)), linewidth=1)
         axes.set_xlabel("diffusion time t")
-        axes.set_ylabel(residual.label or "rms residual R")
+        axes.set_ylabel(f"residual {residual.unit}" if residual.unit else "residual R")
         log_ticks(axes.xaxis)
         log_ticks(axes.yaxis)
 
@@ -162,24 +167,36 @@ def relaxation(plots: Plots) -> Picture | None:
         count = bool(record.curves) + bool(record.js)
         rest = list(figure.subplots(1, count, squeeze=False)[0])
         if record.curves:
-            panels.relaxation_curves(rest.pop(0), record)
+            panels.relaxation_curves(rest.pop(0), record, _common_unit(plots, record))
         if record.js:
             panels.relaxation_js(rest.pop(0), record)
 
-    start = f", started from {record.start}" if record.start else " that start from one structure"
-    caption = f"An ensemble of simulations{start}. Dashed: the equilibrium values to be reached."
+    chains = f"{whole(record.chains)} chains" if record.chains else "Chains"
+    start = record.start or "one structure"
+    caption = f"{chains}, all started from {start}. Dashed: the equilibrium values to be reached."
+    if record.failed_fraction is not None:
+        caption += f" {percent(record.failed_fraction)} of their frames failed."
     return draw("relaxation", "Relaxation from one structure", caption, paint, (WIDTH, 3.8))
+
+
+def _common_unit(plots: Plots, record: Relaxation) -> str:
+    """Unit of the curves, if each is the mean of a collective variable and all units are one."""
+    means = [name.removeprefix("mean ") for name in record.curves if name.startswith("mean ")]
+    units = {plots.profiles[name].unit for name in means if name in plots.profiles}
+    return units.pop() if len(means) == len(record.curves) and len(units) == 1 else ""
 
 
 def _beyond(records: Iterable[Density | Profile]) -> str:
     """Sentence on the frames that lie beyond the axes, if there are any."""
     shares = ((part or 0.0, name) for record in records for name, part in record.beyond.items())
     worst, name = max(shares, default=(0.0, "data"))
-    return f" Up to {percent(worst, 2)} of {SET_NAMES[name]} lies beyond an axis." if worst else ""
+    if not worst:
+        return ""
+    return f" Up to {percent(worst, 2)} of the frames ({SET_NAMES[name]}) lie beyond an axis."
 
 
 def _not_shown(plots: Plots) -> str:
-    lost = [f"{whole(n)} frames of {SET_NAMES[s]}" for s, n in plots.not_finite.items() if n]
+    lost = [f"{whole(n)} frames ({SET_NAMES[s]})" for s, n in plots.not_finite.items() if n]
     return f" Not shown, because not finite: {', '.join(lost)}." if lost else ""
 
 

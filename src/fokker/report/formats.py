@@ -28,7 +28,7 @@ def power_of_ten(exponent: int) -> str:
     return "10" + str(exponent).translate(_SUPERSCRIPT)
 
 
-def whole(value: float | None) -> str:
+def whole(value: float | int | None) -> str:
     """Whole number with its thousands separated."""
     return NOTHING if value is None or not math.isfinite(value) else _minus(f"{value:,.0f}")
 
@@ -58,7 +58,7 @@ def ratio(value: float | None) -> str:
 
 def percent(fraction: float | None, digits: int = 3) -> str:
     """Fraction as a percentage; zero is written out."""
-    return NOTHING if fraction is None else f"{number(100.0 * fraction, digits)} %"
+    return NOTHING if fraction is None else f"{number(100.0 * fraction, digits)}\u00a0%"
 
 
 def duration(seconds: float | None) -> str:
@@ -75,4 +75,5 @@ def duration(seconds: float | None) -> str:
 
 
 def _minus(text: str) -> str:
-    return text.replace("-", "−")
+    """Typographic minus sign, and none before a number that is rounded to zero."""
+    return text.replace("-", "−") if text.strip("-0.,") else text.lstrip("-")

@@ -9,16 +9,8 @@ from pathlib import Path
 
 from ..errors import FokkerError
 from . import content, figures, formats
-from .records import (
-    Comparison,
-    Metrics,
-    Plots,
-    Run,
-    TrainingStep,
-    read_config,
-    read_json,
-    read_training,
-)
+from .reading import read_config, read_json, read_training
+from .records import Comparison, Metrics, Plots, Run, TrainingStep
 from .style import Picture
 
 FIGURE_NAMES = ("surfaces", "profiles", "bonds", "angles", "training", "residual", "relaxation")
@@ -105,6 +97,7 @@ def render(
         environment.filters[function.__name__] = function
     return environment.get_template("template.html.j2").render(
         name=name,
+        title=run.system or (plots.system if plots else None) or name,
         metrics=metrics,
         run=run,
         plots=plots,
@@ -112,6 +105,7 @@ def render(
         pictures=pictures,
         verdict=content.verdict(metrics, run),
         tiles=content.tiles(metrics, run, steps),
+        temperature=content.temperature_tile(run),
         tables=content.tables(metrics, plots),
         chirality=content.chirality(metrics),
         chirality_sets=content.set_names(metrics),

@@ -80,7 +80,7 @@ def training_curve(
     for index, part in enumerate(dict.fromkeys(owner)):
         mine = np.array([each == part for each in owner])
         colour = SERIES[index % len(SERIES)]
-        title = f"stage {part[0]}, expert {part[1]}"
+        title = f"stage {part[0]}" + ("" if part[1] is None else f", expert {part[1]}")
         if np.isfinite(values[mine]).any():
             axes.plot(x[mine], values[mine], color=colour, alpha=0.35, linewidth=0.9)
             axes.plot(x[mine], running_median(values[mine]), color=colour, label=title)
@@ -105,24 +105,25 @@ def running_median(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " s
     return np.array([np.median(window) if len(window) else np.nan for window in finite])
 
 
-def relaxation_curves(axes: Axes, record: Relaxation) -> None:
+def relaxation_curves(axes: Axes, record: Relaxation, unit: str) -> None:
     """Observables of the ensemble against time, with their equilibrium values."""
+    scale, unit = shown_in(unit)
     for index, (name, values) in enumerate(record.curves.items()):
         colour = SERIES[index % len(SERIES)]
-        axes.plot(record.time, array(values), color=colour, label=pretty(name))
+        axes.plot(record.time, scale * array(values), "o-", ms=4, color=colour, label=pretty(name))
         target = record.targets.get(name)
         if target is not None:
-            axes.axhline(target, color=colour, linestyle=(0, (4, 2)), linewidth=1.2)
-    only = next(iter(record.curves)) if len(record.curves) == 1 else None
-    axes.set_ylabel(pretty(only) if only else "value")
-    if not only:
+            axes.axhline(scale * target, color=colour, linestyle=(0, (4, 2)), linewidth=1.2)
+    only = next(iter(record.curves)) if len(record.curves) == 1 else "value"
+    axes.set_ylabel(axis_label(only, unit))
+    if len(record.curves) > 1:
         axes.legend()
-    axes.set_xlabel(f"time ({record.unit})")
+    axes.set_xlabel(_time(record))
 
 
 def relaxation_js(axes: Axes, record: Relaxation) -> None:
     """Jensen-Shannon divergence of the ensemble from the data against time."""
-    axes.plot(record.time, array(record.js or []), color=SERIES[0])
+    axes.plot(record.time, array(record.js or []), "o-", ms=4, color=SERIES[0])
     if record.js_floor is not None:
         axes.axhline(record.js_floor, color=RULE, linestyle=(0, (4, 2)), linewidth=1.2)
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
@@ -130,7 +131,7 @@ def relaxation_js(axes: Axes, record: Relaxation) -> None:
     axes.set_yscale("log")
     log_ticks(axes.yaxis)
     axes.set_ylabel("JS from the data")
-    axes.set_xlabel(f"time ({record.unit})")
+    axes.set_xlabel(_time(record))
 
 
 def legend(figure: Figure, axes: Axes) -> None:
@@ -141,8 +142,16 @@ def legend(figure: Figure, axes: Axes) -> None:
         figure.legend(unique.values(), unique, loc="outside upper left", ncols=6, handlelength=2.4)
 
 
+def _time(record: Relaxation) -> str:
+    # A model potential has a time of its own, without a unit.
+    return "time" if record.unit == "time" else axis_label("time", record.unit)
+
+
 def _profile_differences(
-    axes: Axes, centres: np.ndarray, energies: Mapping[str, np.ndarray], frames: Mapping[str, int]
+    axes: Axes,
+    centres: np.ndarray,
+    energies: Mapping[str, np.ndarray],
+    frames: Mapping[str, int],
 ) -> None:
     others = [name for name in energies if name != "data"]
     if "data" not in energies or not others:

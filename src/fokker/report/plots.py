@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -26,7 +27,7 @@ BINS = 64
 """Bins per axis of every histogram."""
 
 _DIGITS = 6
-"""Significant digits kept: far below counting noise, and the file stays small."""
+"""Significant digits of energies and densities: far below counting noise, and the file is small."""
 
 
 def gather(
@@ -47,10 +48,11 @@ def gather(
         unit). Frames that are not finite are left out of the histograms and counted.
     residual
         Fokker-Planck residual against diffusion time, passed through: `t`, `rms` and, optionally,
-        `label` (of the axis) and `boundaries` (times at which one expert hands over to the next).
+        `median`, `unit` and `boundaries` (times at which one expert hands over to the next).
     relaxation
         Relaxation of an ensemble that starts from one structure, passed through: `time`, `unit`
-        and, all optional, `start` (a text), `curves` and `targets` (by name), `js`, `js_floor`.
+        and, all optional, `start` (a text), `curves` and `targets` (by name; ``mean phi`` has the
+        unit of phi), `js`, `js_floor`, `chains`, `failed_fraction`.
 
     Returns
     -------
@@ -103,9 +105,9 @@ def _surfaces(system: System, values: dict[str, dict[str, np.ndarray]]) -> dict 
     }
     first = next(iter(surfaces.values()))
     return {
-        "x": {"name": x.name, "unit": _unit(system, x.kind), "edges": _plain(first.x_edges)},
-        "y": {"name": y.name, "unit": _unit(system, y.kind), "edges": _plain(first.y_edges)},
-        "energy": {name: _plain(surface.energy) for name, surface in surfaces.items()},
+        "x": {"name": x.name, "unit": _unit(system, x.kind), "edges": first.x_edges.tolist()},
+        "y": {"name": y.name, "unit": _unit(system, y.kind), "edges": first.y_edges.tolist()},
+        "energy": {name: _rounded(surface.energy) for name, surface in surfaces.items()},
     }
 
 
@@ -118,8 +120,8 @@ def _profiles(system: System, values: dict[str, dict[str, np.ndarray]]) -> dict:
         }
         table[variable.name] = {
             "unit": _unit(system, variable.kind),
-            "edges": _plain(np.linspace(*variable.limits, BINS + 1)),
-            "energy": {name: _plain(profile.energy) for name, profile in profiles.items()},
+            "edges": np.linspace(*variable.limits, BINS + 1).tolist(),
+            "energy": {name: _rounded(profile.energy) for name, profile in profiles.items()},
             "beyond": {
                 name: _beyond(value[variable.name], variable.limits)
                 for name, value in values.items()
@@ -151,9 +153,9 @@ def _densities(values: dict[str, np.ndarray], unit: str) -> dict:
     width = edges[1] - edges[0]
     return {
         "unit": unit,
-        "edges": _plain(edges),
+        "edges": edges.tolist(),
         "density": {
-            name: _plain(np.histogram(value, edges)[0] / (max(len(value), 1) * width))
+            name: _rounded(np.histogram(value, edges)[0] / (max(len(value), 1) * width))
             for name, value in finite.items()
         },
         "beyond": {name: _beyond(value, (edges[0], edges[-1])) for name, value in finite.items()},
@@ -163,7 +165,7 @@ def _densities(values: dict[str, np.ndarray], unit: str) -> dict:
 def _beyond(values: np.ndarray, limits: tuple[float, float]) -> float | None:
     """Share of the finite values that no bin holds; None if there are none."""
     finite = values[np.isfinite(values)]
-    return _plain(np.mean((finite < limits[0]) | (finite > limits[1]))) if len(finite) else None
+    return float(np.mean((finite < limits[0]) | (finite > limits[1]))) if len(finite) else None
 
 
 def _range(values: dict[str, np.ndarray]) -> tuple[float, float]:
@@ -189,16 +191,21 @@ def _unit(system: System, kind: str) -> str:
     return "rad" if kind == "dihedral" else system.length_unit
 
 
-def _plain(value):
-    """Lists, floats and None in place of arrays, NumPy numbers and non-finite values."""
+def _rounded(values: np.ndarray) -> list:
+    """Nested lists of numbers to a few significant digits, None in place of non-finite ones."""
+    if values.ndim > 1:
+        return [_rounded(row) for row in values]
+    return [float(f"{v:.{_DIGITS}g}") if np.isfinite(v) else None for v in values.tolist()]
+
+
+def _plain(value: Any) -> Any:
+    """Lists, numbers and None in place of arrays, NumPy numbers and non-finite values."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
     return value

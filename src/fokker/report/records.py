@@ -1,29 +1,23 @@
-"""The files of a run folder that a report is made of, checked while they are read."""
+"""What a report needs of the files of a run folder: metrics, run, training log and plots."""
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from ..errors import FokkerError
-
-SetName: TypeAlias = Literal["data", "reference", "iid", "sim"]
+SetName: TypeAlias = Annotated[str, Field(pattern="^(data|reference|iid|sim)$")]
 Edges: TypeAlias = Annotated[list[FiniteFloat], Field(min_length=2)]
 Curve: TypeAlias = list[float | None]
 
 
-class _Record(BaseModel):
+class AbstractRecord(BaseModel):
     """Part of a file; what a newer version writes besides is not an error."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Distribution(_Record):
+class Distribution(AbstractRecord):
     """One bond, angle or collective variable against the frames it is compared with."""
 
     w1: float | None = None
@@ -35,7 +29,7 @@ class Distribution(_Record):
     training_std: float | None = None
 
 
-class Comparison(_Record):
+class Comparison(AbstractRecord):
     """Metrics of one set of frames, as from `fokker.metrics.compare`."""
 
     n: int | None = None
@@ -57,7 +51,7 @@ class Comparison(_Record):
     chirality: dict[str, float | None] = {}
 
 
-class Held(_Record):
+class Held(AbstractRecord):
     """Metrics against reference frames that were never trained on."""
 
     training: Comparison | None = None
@@ -65,7 +59,7 @@ class Held(_Record):
     sim: Comparison | None = None
 
 
-class Metrics(_Record):
+class Metrics(AbstractRecord):
     """metrics.json, as from `fokker.metrics.evaluate`."""
 
     iid: Comparison | None = None
@@ -73,8 +67,8 @@ class Metrics(_Record):
     reference: Held | None = None
 
 
-class Temperature(_Record):
-    """Kinetic temperature of a simulation."""
+class Temperature(AbstractRecord):
+    """Kinetic temperature of a simulation, K; kT in the system's own unit if it is not in K."""
 
     mean: float | None = None
     standard_error: float | None = None
@@ -82,29 +76,33 @@ class Temperature(_Record):
     unit: str = "K"
 
 
-class Training(_Record):
+class Training(AbstractRecord):
     """What training took."""
 
     seconds: float | None = None
     steps: int | None = None
 
 
-class Sampling(_Record):
+class Sampling(AbstractRecord):
     """How independent samples were drawn; `evaluations` of the network a sample."""
 
     n: int | None = None
+    not_finite: int | None = None
     seconds: float | None = None
     evaluations: int | None = None
     sampler: str | None = None
 
 
-class Simulation(_Record):
+class Simulation(AbstractRecord):
     """How the simulation was run; `diverged_at` holds the step at which each chain was lost."""
 
     chains: int | None = None
     steps: int | None = None
     stride: int | None = None
     start: str | None = None
+    t: float | None = None
+    conservative: bool | None = None
+    integrator: dict[str, Any] = {}
     seconds: float | None = None
     steps_per_second: float | None = None
     temperature: Temperature | None = None
@@ -112,7 +110,7 @@ class Simulation(_Record):
     diverged_at: list[float | None] = []
 
 
-class Run(_Record):
+class Run(AbstractRecord):
     """run.json: what was run, and what it took. Every part is optional."""
 
     fokker: str | None = None
@@ -124,12 +122,12 @@ class Run(_Record):
     simulation: Simulation | None = None
 
 
-class TrainingStep(_Record):
+class TrainingStep(AbstractRecord):
     """One line of training.jsonl."""
 
     step: int
     stage: int = 0
-    expert: int | str = 0
+    expert: int | str | None = None
     loss: float | None = None
     terms: dict[str, float | None] = {}
     validation: dict[str, float | None] | None = None
@@ -138,7 +136,7 @@ class TrainingStep(_Record):
     seconds: float | None = None
 
 
-class Axis(_Record):
+class Axis(AbstractRecord):
     """One axis of a free-energy surface."""
 
     name: str
@@ -146,7 +144,7 @@ class Axis(_Record):
     edges: Edges
 
 
-class Surfaces(_Record):
+class Surfaces(AbstractRecord):
     """Free energies in kT over two collective variables, by set."""
 
     x: Axis
@@ -162,7 +160,7 @@ class Surfaces(_Record):
         return self
 
 
-class Profile(_Record):
+class Profile(AbstractRecord):
     """Free energies in kT along one collective variable, and the share beyond the edges, by set."""
 
     unit: str = ""
@@ -177,7 +175,7 @@ class Profile(_Record):
         return self
 
 
-class Density(_Record):
+class Density(AbstractRecord):
     """Densities of one bond or angle, and the share of frames beyond the edges, by set."""
 
     unit: str = ""
@@ -192,21 +190,23 @@ class Density(_Record):
         return self
 
 
-class Residual(_Record):
-    """Root mean square of the Fokker-Planck residual against diffusion time."""
+class Residual(AbstractRecord):
+    """Fokker-Planck residual against diffusion time: root mean square and median magnitude."""
 
     t: Curve
     rms: Curve
-    label: str | None = None
+    median: Curve | None = None
+    unit: str = ""
     boundaries: list[float] = []
 
     @model_validator(mode="after")
     def _shapes(self) -> Residual:
-        _same(len(self.rms), len(self.t), "values of the residual")
+        for curve in (self.rms, self.rms if self.median is None else self.median):
+            _same(len(curve), len(self.t), "values of the residual")
         return self
 
 
-class Relaxation(_Record):
+class Relaxation(AbstractRecord):
     """Approach of an ensemble that starts from one structure to equilibrium."""
 
     time: list[FiniteFloat]
@@ -216,6 +216,8 @@ class Relaxation(_Record):
     targets: dict[str, float | None] = {}
     js: Curve | None = None
     js_floor: float | None = None
+    chains: int | None = None
+    failed_fraction: float | None = None
 
     @model_validator(mode="after")
     def _shapes(self) -> Relaxation:
@@ -224,9 +226,10 @@ class Relaxation(_Record):
         return self
 
 
-class Plots(_Record):
+class Plots(AbstractRecord):
     """plots.json, as from `fokker.report.gather`."""
 
+    system: str | None = None
     frames: dict[SetName, int] = {}
     not_finite: dict[SetName, int] = {}
     surfaces: Surfaces | None = None
@@ -240,91 +243,3 @@ class Plots(_Record):
 def _same(found: int, wanted: int, what: str) -> None:
     if found != wanted:
         raise ValueError(f"{wanted} {what} wanted, {found} found")
-
-
-Record = TypeVar("Record", bound=_Record)
-
-
-def read_json(file: Path, kind: type[Record]) -> Record | None:
-    """Read one file; None if there is none.
-
-    Raises
-    ------
-    FokkerError
-        If the file is not JSON or not of this kind.
-    """
-    text = read_text(file)
-    return None if text is None else _validate(kind, _parse(text, str(file)), str(file))
-
-
-def read_training(file: Path) -> list[TrainingStep]:
-    """Read training.jsonl, one step a line; an empty list if there is none.
-
-    Raises
-    ------
-    FokkerError
-        If a line is not JSON or not a training step; the message has the line's number.
-    """
-    return list(_training_steps(file, read_text(file) or ""))
-
-
-def read_config(file: Path) -> str | None:
-    """Read config.toml verbatim; None if there is none.
-
-    Raises
-    ------
-    FokkerError
-        If the file is not TOML.
-    """
-    text = read_text(file)
-    try:
-        tomllib.loads(text or "")
-    except tomllib.TOMLDecodeError as error:
-        raise FokkerError(
-            f"{file}: not valid TOML ({error}); restore the run's own file."
-        ) from error
-    return text
-
-
-def read_text(file: Path) -> str | None:
-    """Read a text file; None if there is none.
-
-    Raises
-    ------
-    FokkerError
-        If it exists but is not readable, or is not UTF-8.
-    """
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise FokkerError(f"{file}: not readable ({error.strerror}); check the file.") from error
-    except UnicodeDecodeError as error:
-        raise FokkerError(f"{file}: not text in UTF-8; write the file again.") from error
-
-
-def _training_steps(file: Path, text: str) -> Iterator[TrainingStep]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            where = f"{file}, line {number}"
-            yield _validate(TrainingStep, _parse(line, where), where)
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise FokkerError(f"{where}: not valid JSON ({error}); write the file again.") from error
-
-
-def _validate(kind: type[Record], value: Any, where: str) -> Record:
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        found = f"{first['input']!r:.40}"
-        raise FokkerError(
-            f"{where}: entry {place} is {found} ({first['msg']}); write the file again."
-        ) from error

@@ -198,7 +198,7 @@ def shown_in(unit: str) -> tuple[float, str]:
 def angle_ticks(axis: Any, edges: np.ndarray, unit: str) -> None:
     """Put ticks at multiples of 90 degrees on an axis that spans more than half a turn."""
     if unit == "°" and edges[-1] - edges[0] > 180.0:
-        # The tolerance keeps the last tick of edges that were rounded when they were saved.
+        # The tolerance keeps the ticks at limits such as -3.14 rad.
         axis.set_ticks(np.arange(np.ceil(edges[0] / 90.0 - 1e-3) * 90.0, edges[-1] + 0.1, 90.0))
 
 

@@ -109,7 +109,7 @@ def _finish_row(
             angle_ticks(getattr(axes, f"{direction}axis"), edges, unit)
             if direction == "x" or axes is shown[0]:
                 getattr(axes, f"set_{direction}label")(axis_label(axis.name, unit))
-            axes.tick_params(labelbottom=True)
+            axes.tick_params(labelbottom=True, labelleft=axes is shown[0])
     for axes in shown:
         axes.grid(False)
         axes.set_box_aspect(1)

@@ -85,12 +85,12 @@ def open_source(path: Path, system: System) -> Source:
 def _open_array(path: Path, system: System) -> Source:
     """An .npy file; a single bead may leave out its axis."""
     contents = npy.inspect(path)
-    if len(contents.shape) == 2 and system.n_beads == 1:
-        n_frames, dim = contents.shape
-        contents = contents._replace(shape=(n_frames, 1, dim))
+    shape = contents.shape
+    if len(shape) == 2 and system.n_beads == 1:
+        contents = contents._replace(shape=(shape[0], 1, shape[1]))
     if len(contents.shape) != 3 or contents.shape[2] != system.dim:
         raise FokkerError(
-            f"{path}: array of shape {contents.shape}; save (frames, beads, {system.dim}) for "
+            f"{path}: array of shape {shape}; save (frames, beads, {system.dim}) for "
             f"system {system.name!r}."
         )
 

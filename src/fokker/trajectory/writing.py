@@ -97,12 +97,14 @@ class FrameWriter:
         self.n_failed = 0
         self._shape = (system.n_beads, system.dim)
         self._encoder = _encoder(path, system)
-        self._n_frames = self._encoder.count(path, append_at) if append_at else 0
-        header = self._encoder.header(self._n_frames)
-        self._n_bytes = append_at or len(header)
+        self._n_frames = 0
         self._file: BinaryIO | None = None
         is_new = not path.exists()
         try:
+            if append_at:
+                self._n_frames = self._encoder.count(path, append_at)
+            header = self._encoder.header(self._n_frames)
+            self._n_bytes = append_at or len(header)
             self._file = path.open("xb" if is_new else "r+b", buffering=0)
             self._file.truncate(append_at or 0)
             self._put(0, header)

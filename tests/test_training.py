@@ -1,0 +1,234 @@
+"""The training loop: it learns, resumes bit for bit, compiles once, and says why it stops."""
+
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fokker import training
+from fokker.config import parse
+from fokker.data import prepare
+from fokker.errors import FokkerError
+from fokker.interruption import Interrupted
+from fokker.presets import assignment, combine
+from fokker.stage import Stage, TrainingOptions, run_block
+from fokker.system import Bead, System
+from fokker.training import features_of, initial_model, train
+
+SYSTEM = System(name="plane", dim=2, beads=(Bead(name="X"),), kT=1.0, centred=False, length_unit="")
+
+
+def dataset(n=4000, seed=0):
+    """A correlated Gaussian."""
+    rng = np.random.default_rng(seed)
+    positions = rng.normal(size=(n, 1, 2)) @ np.array([[1.0, 0.6], [0.0, 0.5]])
+    return prepare(positions.astype(np.float32), SYSTEM)
+
+
+def config(steps=8, method="fokker", **more):
+    changes = [
+        *(
+            assignment(f"experts.{i}.{key}={value}")
+            for i in range(3)
+            for key, value in {
+                "network.width": 8,
+                "network.depth": 1,
+                "training.steps": steps,
+                "training.batch_size": 16,
+                **more,
+            }.items()
+        )
+    ]
+    return parse(combine("mixture-2d", method, changes), "test")
+
+
+def run(folder, settings, data, **options):
+    folder.mkdir(exist_ok=True)
+    return train(
+        settings,
+        SYSTEM,
+        data,
+        folder=folder / "checkpoint",
+        log=folder / "training.jsonl",
+        metadata={},
+        start_frames=data.training[:4],
+        **options,
+    )
+
+
+def arrays(model):
+    return jax.tree.leaves(eqx.filter(model, eqx.is_array))
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "BLOCK", 4)
+    settings, data = config(8), dataset()
+    whole = run(tmp_path / "whole", settings, data)
+    stops = iter([False, True] * 20)
+    part = tmp_path / "part"
+    interruptions = 0
+    while True:
+        try:
+            model = run(
+                part, settings, data, resume=interruptions > 0, should_stop=lambda: next(stops)
+            )
+            break
+        except Interrupted:
+            interruptions += 1
+    assert interruptions >= 2
+    for a, b in zip(arrays(whole), arrays(model), strict=True):
+        assert np.array_equal(a, b)
+
+    def log(folder):
+        lines = (folder / "training.jsonl").read_text().splitlines()
+        return [{k: v for k, v in json.loads(x).items() if k != "seconds"} for x in lines]
+
+    assert log(part) == log(tmp_path / "whole")
+
+
+def test_a_stage_compiles_once(monkeypatch):
+    data = dataset()
+    settings = config(40)
+    traces = []
+    original = Stage.update
+    monkeypatch.setattr(
+        Stage, "update", lambda self, *a: (traces.append(1), original(self, *a))[1]
+    )
+    model = initial_model(settings, SYSTEM, data.training).experts[0]
+    stage, state = Stage.create(
+        model,
+        settings.process.build(),
+        features_of(SYSTEM),
+        (0.0, 0.1),
+        settings.experts[0].training,
+        centred=False,
+        seed=0,
+    )
+    frames = jnp.asarray(data.training)
+    for _ in range(4):
+        state, _ = run_block(stage, state, frames, 10)
+    assert int(state.step) == 40
+    assert len(traces) == 1
+
+
+def test_average_is_the_exponential_moving_average():
+    settings = config(30)
+    options = settings.experts[0].training.model_copy(update={"average_decay": 0.9})
+    data = dataset()
+    model = initial_model(settings, SYSTEM, data.training).experts[0]
+    stage, state = Stage.create(
+        model,
+        settings.process.build(),
+        features_of(SYSTEM),
+        (0.0, 0.1),
+        options,
+        centred=False,
+        seed=0,
+    )
+    frames = jnp.asarray(data.training)
+    want = np.asarray(state.average.network.trunk.first.weight)
+    for step in range(30):
+        state, _ = run_block(stage, state, frames, 1)
+        decay = min(0.9, (1 + step) / (10 + step))
+        want = decay * want + (1 - decay) * np.asarray(state.parameters.network.trunk.first.weight)
+    assert np.allclose(state.average.network.trunk.first.weight, want, rtol=1e-4, atol=1e-6)
+
+
+def test_terms_on_a_fraction_of_the_batch_have_that_many_frames():
+    options = TrainingOptions(
+        batch_size=40, objectives={"dsm": {}, "fokker-planck": {"fraction": 0.25}}
+    )
+    settings, data = config(), dataset()
+    model = initial_model(settings, SYSTEM, data.training).experts[0]
+    stage, state = Stage.create(
+        model,
+        settings.process.build(),
+        features_of(SYSTEM),
+        (0.0, 0.1),
+        options,
+        centred=False,
+        seed=0,
+    )
+    index, times, keys = stage.draw(len(data.training), state.step)
+    values = stage.terms(
+        stage.model(state.parameters), jnp.asarray(data.training)[index], times, keys
+    )
+    assert {name: value.shape for name, value in values.items()} == {
+        "dsm": (40,),
+        "fokker-planck": (10,),
+    }
+
+
+def test_times_fill_the_interval_with_the_stated_power():
+    options = TrainingOptions(batch_size=4096, time_power=2.0)
+    settings, data = config(), dataset()
+    model = initial_model(settings, SYSTEM, data.training).experts[0]
+    stage, state = Stage.create(
+        model, settings.process.build(), features_of(SYSTEM), (0.0, 0.1), options,
+        centred=False, seed=0,
+    )  # fmt: skip
+    _, times, _ = stage.draw(100, state.step)
+    u = np.sqrt((np.asarray(times[:, 0]) - 1e-5) / (0.1 - 1e-5))
+    # Stratified: one draw in each of 4096 equal parts.
+    assert np.allclose(np.sort(u), (np.arange(4096) + 0.5) / 4096, atol=1 / 4096)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_term_time_and_frame(tmp_path):
+    data = dataset()
+    bad = 1234
+    row = int(np.flatnonzero(data.training_index == bad)[0])
+    data.training[row] = np.nan
+    with pytest.raises(FokkerError) as caught:
+        run(tmp_path, config(2000), data)
+    message = str(caught.value)
+    assert f"frame {bad} of the trajectory" in message
+    assert "'dsm'" in message or "'diffclf'" in message
+    assert "at t = " in message
+    assert "step" in message
+
+
+def test_learns_a_gaussian(tmp_path):
+    """The energy of the small-t expert has the data's precision matrix as its Hessian."""
+    data = dataset(20_000)
+    settings = config(1500, **{"network.width": 32, "training.batch_size": 256})
+    model = run(tmp_path, settings, data)
+    t = jnp.asarray(0.01)
+    process = settings.process.build()
+    covariance = np.cov(data.training[:, 0].T)
+    noised = float(process.alpha(t)) ** 2 * covariance + float(process.sigma(t)) ** 2 * np.eye(2)
+    points = jnp.asarray(data.training[:300])
+    score = jax.vmap(lambda x: model.score(x, t, features_of(SYSTEM)))(points)
+    fitted = np.linalg.lstsq(points[:, 0], score[:, 0], rcond=None)[0]
+    want = -np.linalg.inv(noised)
+    assert np.abs(fitted - want).max() < 0.1 * np.abs(want).max()
+    lines = [json.loads(x) for x in (tmp_path / "training.jsonl").read_text().splitlines()]
+    first = [x for x in lines if x["stage"] == 0]
+    # The score at its optimum leaves E|sigma score + eps|^2 / D = sigma^2 tr(noised^-1) subtracted
+    # from 1, averaged over the expert's times; the last block must be near it.
+    t = 1e-5 + (0.1 - 1e-5) * ((np.arange(400) + 0.5) / 400) ** 2.0
+    sigma2 = np.array([float(process.sigma(jnp.asarray(s))) ** 2 for s in t])
+    optimum = np.mean(
+        [1 - s2 * np.trace(np.linalg.inv((1 - s2) * covariance + s2 * np.eye(2))) / 2
+         for s2 in sigma2]
+    )  # fmt: skip
+    # 250 steps of 512 noised frames: standard error below 0.01.
+    assert abs(first[-1]["terms"]["dsm"] - optimum) < 0.02
+
+
+def test_learning_rate_warms_up_and_decays():
+    options = TrainingOptions(steps=1000, warmup=100, learning_rate=1e-2)
+    data = dataset()
+    model = initial_model(config(), SYSTEM, data.training).experts[0]
+    stage, _ = Stage.create(
+        model, config().process.build(), features_of(SYSTEM), (0.0, 0.1), options,
+        centred=False, seed=0,
+    )  # fmt: skip
+    rates = [float(stage.learning_rate(jnp.asarray(s))) for s in (0, 50, 100, 550, 1000)]
+    assert rates[0] < rates[1] < rates[2] == pytest.approx(1e-2)
+    assert rates[3] == pytest.approx(5e-3, rel=1e-3)
+    assert rates[4] == pytest.approx(0.0, abs=1e-9)
+    assert isinstance(stage.optimiser, optax.GradientTransformation)

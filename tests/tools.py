@@ -1,0 +1,44 @@
+"""Small helpers of the network, model and objective tests."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from analytic import MOLECULE_MEAN
+
+from fokker.network import NetworkInputs
+
+BONDS = ((0, 1), (1, 2), (2, 3), (3, 4))
+BEADS = 5
+FEATURES = jnp.arange(BEADS)
+
+
+def molecule_inputs() -> NetworkInputs:
+    """Two hundred centred frames about five beads that are not their mirror image."""
+    noise = np.random.default_rng(0).normal(size=(200, BEADS, 3))
+    frames = MOLECULE_MEAN + 0.2 * noise
+    frames = frames - frames.mean(axis=1, keepdims=True)
+    return NetworkInputs(frames.astype(np.float32), BONDS, 3 * (BEADS - 1))
+
+
+def randomise(model, seed: int = 1, scale: float = 0.3):
+    """All weights random: heads start at zero, where most tests would pass for any network."""
+    leaves, structure = jax.tree.flatten(eqx.filter(model, eqx.is_inexact_array))
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    drawn = [scale * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return eqx.combine(jax.tree.unflatten(structure, drawn), model)
+
+
+def to_double(model):
+    """The same model with weights in double precision; call it within `jax.enable_x64(True)`."""
+    arrays, rest = eqx.partition(model, lambda leaf: eqx.is_inexact_array_like(leaf))
+    cast = jax.tree.map(
+        lambda leaf: leaf if isinstance(leaf, float) else jnp.asarray(leaf, jnp.float64), arrays
+    )
+    return eqx.combine(cast, rest)
+
+
+def random_rotation(seed: int = 3) -> np.ndarray:
+    """A proper rotation."""
+    q, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    return q * np.linalg.det(q)
