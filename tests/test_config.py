@@ -104,8 +104,12 @@ def test_any_text_is_toml_or_one_sentence(text, tmp_path_factory):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from([*Config.model_fields, "name", "weight"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*Config.model_fields, "name", "weight"]), inner, max_size=3
+        )
+    ),
     max_leaves=8,
 )
 

@@ -95,9 +95,7 @@ def test_a_stage_compiles_once(monkeypatch):
     settings = config(40)
     traces = []
     original = Stage.update
-    monkeypatch.setattr(
-        Stage, "update", lambda self, *a: (traces.append(1), original(self, *a))[1]
-    )
+    monkeypatch.setattr(Stage, "update", lambda self, *a: (traces.append(1), original(self, *a))[1])
     model = initial_model(settings, SYSTEM, data.training).experts[0]
     stage, state = Stage.create(
         model,

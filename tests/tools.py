@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from analytic import MOLECULE_MEAN
 
+from analytic import MOLECULE_MEAN
 from fokker.network import NetworkInputs
 
 BONDS = ((0, 1), (1, 2), (2, 3), (3, 4))
@@ -21,9 +21,14 @@ def molecule_inputs() -> NetworkInputs:
     return NetworkInputs(frames.astype(np.float32), BONDS, 3 * (BEADS - 1))
 
 
+def is_weight(leaf) -> bool:
+    """Whether a leaf is trained: constants of a network are NumPy arrays."""
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
 def randomise(model, seed: int = 1, scale: float = 0.3):
     """All weights random: heads start at zero, where most tests would pass for any network."""
-    leaves, structure = jax.tree.flatten(eqx.filter(model, eqx.is_inexact_array))
+    leaves, structure = jax.tree.flatten(eqx.filter(model, is_weight))
     keys = jax.random.split(jax.random.key(seed), len(leaves))
     drawn = [scale * jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
     return eqx.combine(jax.tree.unflatten(structure, drawn), model)

@@ -34,7 +34,7 @@ class Stop:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Stop]:
-        """Handle signals while the context lasts (in the main thread; elsewhere nothing changes)."""
+        """Handle signals while the context lasts; only the main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return

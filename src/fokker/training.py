@@ -161,11 +161,6 @@ def train(
             state = checkpoint.load(restored, "training", state)
             restored = None
 
-        def save(state: TrainingState, stage_index: int, step: int, model: Mixture) -> None:
-            position = {"stage": stage_index, "step": step, "counter": counter}
-            groups = {"model": inference_group(model, start_frames), "training": state}
-            checkpoint.save(folder, counter, groups, {**metadata, "progress": position})
-
         last_saved = time.monotonic()
         for block in _blocks(stage, state, data, dataset):
             state = block.state
@@ -183,10 +178,11 @@ def train(
             )
             done = block.record["step"] == expert.training.steps
             stop = should_stop()
-            if done:
-                save(state, index + 1, 0, model)
-            elif stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS:
-                save(state, index, block.record["step"], model)
+            if done or stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS:
+                step = 0 if done else block.record["step"]
+                position = {"stage": index + done, "step": step, "counter": counter}
+                groups = {"model": inference_group(model, start_frames), "training": state}
+                checkpoint.save(folder, counter, groups, {**metadata, "progress": position})
                 last_saved = time.monotonic()
             if stop and not (done and index + 1 == len(config.experts)):
                 raise Interrupted
@@ -260,9 +256,7 @@ def _diagnosis(
     for name, term in stage.objectives.items():
         alone = eqx.tree_at(lambda s: s.objectives, stage, {name: term})
         model = stage.model(state.parameters)
-        values = jax.vmap(lambda x, t, k, a=alone, n=name: a._frame(model, x, t, k, [n])[n])(
-            data[index], times, keys
-        )
+        values = alone.terms(model, data[index], times, keys)[name]
         broken = ~np.isfinite(np.asarray(values))
         if broken.any():
             row = int(np.argmax(broken))

@@ -27,9 +27,7 @@ app = typer.Typer(
 )
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of a trained model.")]
-Quiet = Annotated[
-    bool, typer.Option("--version", help="Show the version and end.", is_eager=True)
-]
+Quiet = Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)]
 
 
 @app.callback(invoke_without_command=True)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ..types import Features, NoiseLevel, Positions
 
 Head: TypeAlias = Literal["energy", "score"]
-"""`energy`: one number, -log q up to a constant. `score`: one vector a bead, a raw denoiser output."""
+"""`energy`: one number, -log q up to a constant. `score`: one raw denoiser vector a bead."""
 
 
 class NetworkInputs(NamedTuple):

@@ -18,7 +18,7 @@ N x N but the attention weights. Frames are centred and scaled to unit variance 
 `|x|^2` small and with it the cancellation between the two sides.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 import equinox as eqx
 import jax
@@ -202,4 +202,4 @@ def _uniform(shape: tuple[int, ...], fan_in: int, key: Key) -> Array:
 
 def _rows(linear: eqx.nn.Linear, h: Float[Array, "beads n_in"]) -> Float[Array, "beads n_out"]:
     """Apply a linear map to every row as one product."""
-    return h @ linear.weight.T + linear.bias
+    return h @ linear.weight.T + cast(Array, linear.bias)

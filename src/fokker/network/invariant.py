@@ -4,12 +4,13 @@ Inputs are all pair distances `r` and the signed volumes `v = a . (b x c)` of te
 standardised with what noise does to it:
 
     z_r = (r - alpha mu_r) / sqrt(alpha^2 sd_r^2 + 2 sigma^2)
-    z_v = (v - alpha^3 mu_v) / sqrt(alpha^6 sd_v^2 + 2 sigma^2 alpha^4 A + 8 sigma^4 alpha^2 L + 48 sigma^6)
+    z_v = (v - alpha^3 mu_v)
+          / sqrt(alpha^6 sd_v^2 + 2 sigma^2 alpha^4 A + 8 sigma^4 alpha^2 L + 48 sigma^6)
 
 `A` and `L` are the mean squared areas and lengths of the tetrad: the variance of a product of three
-vectors with independent noise 2 sigma^2 each. Distances and volumes do not change under rotation and
-translation, so neither does the energy; volumes change sign under reflection, so the energy can tell
-a molecule from its mirror image.
+vectors with independent noise 2 sigma^2 each. Distances and volumes do not change under rotation
+and translation, so neither does the energy; volumes change sign under reflection, so the energy can
+tell a molecule from its mirror image.
 """
 
 from itertools import combinations
@@ -106,7 +107,7 @@ class InternalCoordinates(eqx.Module):
 
     def displacements(self, x: Positions) -> Float[Array, "pairs dim"]:
         """Vector from the second to the first bead of each pair."""
-        return self.incidence @ x
+        return jnp.asarray(self.incidence) @ x
 
     def distance_variance(self, level: NoiseLevel) -> Float[Array, " pairs"]:
         """Variance of each distance at a noise level."""
@@ -154,14 +155,14 @@ class Invariant(AbstractNetwork):
         out = self.trunk(jnp.concatenate([z_r, z_v, noise_embedding(level)]))
         if self.head == "score":
             scale = jnp.sqrt(level.alpha**2 + level.sigma**2)
-            return self.geometry.incidence.T @ (out[:, None] * displacements) / scale
+            return jnp.asarray(self.geometry.incidence).T @ (out[:, None] * displacements) / scale
         log_variance = jnp.mean(jnp.log(self.geometry.distance_variance(level)))
         base = jnp.sum(z_r**2) / x.shape[0] + 0.5 * self.degrees_of_freedom * log_variance
         return base + out[0]
 
 
 def _tetrads(beads: int, bonds: tuple[tuple[int, int], ...]) -> list[tuple[int, int, int, int]]:
-    """Tetrads of beads whose signed volumes are inputs: all of a small molecule, else bonded ones."""
+    """Tetrads whose signed volumes are inputs: all of a small molecule, else bonded ones."""
     every = list(combinations(range(beads), 4))
     if len(every) <= MAX_TETRADS:
         return every

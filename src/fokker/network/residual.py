@@ -11,7 +11,7 @@ from ..types import Key
 
 
 class ResidualTrunk(eqx.Module):
-    """`h <- h + silu(W h + b)`, `depth` times, between two linear maps; the last one starts at 0."""
+    """`h <- h + silu(W h + b)`, `depth` times, between linear maps; the last one starts at 0."""
 
     first: eqx.nn.Linear
     layers: tuple[eqx.nn.Linear, ...]

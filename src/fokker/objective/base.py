@@ -14,12 +14,15 @@ from ..types import Features, Key, Positions, Scalar
 
 
 class Noised(eqx.Module):
-    """One clean frame, noised with the same noise at K times: `x_k = alpha_k x_0 + sigma_k eps`.
+    """One clean frame, noised at K times: `x_k = alpha_k x_0 + sigma_k eps_k`.
 
     Attributes
     ----------
-    clean, noise
-        `x_0` and `eps`, shape (beads, dim); both centred for molecules.
+    clean
+        `x_0`, shape (beads, dim); centred for molecules.
+    noise
+        `eps_k`, shape (K, beads, dim): one draw, centred for molecules, with a plus sign for the
+        first half of the times and, if antithetic, a minus sign for the second.
     times
         Shape (K,).
     frames
@@ -29,7 +32,7 @@ class Noised(eqx.Module):
     """
 
     clean: Positions
-    noise: Positions
+    noise: Float[Array, "times beads dim"]
     times: Float[Array, " times"]
     frames: Float[Array, "times beads dim"]
     features: Features
@@ -44,12 +47,35 @@ class Noised(eqx.Module):
         key: Key,
         *,
         centred: bool,
+        antithetic: bool = False,
     ) -> "Noised":
-        """Noise one frame."""
+        r"""Noise one frame.
+
+        With `antithetic` every time is used twice, with `eps` and with `-eps`. The noise in a
+        denoising loss, `2 sigma <score(x_t), eps>`, is odd in `eps` to leading order, so it cancels
+        within the pair where sigma is small, which is where it hides the score.
+
+        Parameters
+        ----------
+        clean
+            Shape (beads, dim).
+        times
+            Shape (K,).
+        process, features, key
+            What noises, the identity of the beads, the stream of the noise.
+        centred
+            Whether the noise lives in the centre-of-mass-free space.
+        antithetic
+            Whether 2 K frames come out, in the order (+, times), (-, times).
+        """
         noise = jax.random.normal(key, clean.shape, clean.dtype)
         if centred:
             noise = noise - jnp.mean(noise, axis=0)
         beads, dim = clean.shape
+        signs = jnp.ones_like(times)
+        if antithetic:
+            signs, times = jnp.concatenate([signs, -signs]), jnp.concatenate([times, times])
+        noise = signs[:, None, None] * noise
         alpha, sigma = jax.vmap(process.level)(times)
         frames = alpha[:, None, None] * clean + sigma[:, None, None] * noise
         return Noised(clean, noise, times, frames, features, dim * (beads - int(centred)))

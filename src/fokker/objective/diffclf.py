@@ -3,6 +3,7 @@
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 from pydantic import Field
 
 from ..options import Options
@@ -43,10 +44,7 @@ class DiffusiveClassification(AbstractObjective):
         """See `AbstractObjective`."""
         noised = evaluation.noised
         energy = evaluation.energy_model.energy
-        (x_s, x_t), (s, t) = noised.frames, noised.times
-        energy_s_of_s, energy_t_of_t = evaluation.energies
-        energy_t_of_s = energy(x_s, t, noised.features)
-        energy_s_of_t = energy(x_t, s, noised.features)
-        return jax.nn.softplus(energy_s_of_s - energy_t_of_s) + jax.nn.softplus(
-            energy_t_of_t - energy_s_of_t
-        )
+        # Consecutive frames are pairs (s, t); swapping within pairs gives the crossed energies.
+        swapped = noised.times.reshape(-1, 2)[:, ::-1].ravel()
+        crossed = jax.vmap(lambda x, t: energy(x, t, noised.features))(noised.frames, swapped)
+        return 2.0 * jnp.mean(jax.nn.softplus(evaluation.energies - crossed))

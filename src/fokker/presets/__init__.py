@@ -2,7 +2,7 @@
 
 A system file holds the tables `system`, `sampling`, `simulation` and the defaults `network` and
 `training` of every expert; it may name a `base` that it changes. A method file holds the experts,
-each with what it changes of these defaults; `training.steps` of a method is a share of the system's.
+each with what it changes of these; `training.steps` of a method is a share of the system's.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def assignment(text: str) -> dict[str, Any]:
     if not separator or not all(parts):
         raise FokkerError(f"--set {text!r}: write it as key=value, for example seed=1.")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         parsed = value.strip()
     for part in reversed(parts):

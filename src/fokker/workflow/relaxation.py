@@ -1,4 +1,4 @@
-"""Relaxation from a single rare structure: does the dynamics find equilibrium by itself?"""
+"""Relaxation from a single rare structure: dynamics have to find equilibrium by themselves."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def relax(
     system = loaded.system
     trajectory = load_trajectory(loaded.config)
     fraction = loaded.config.system.validation_fraction
-    index = prepare(
-        trajectory.positions, system, validation_fraction=fraction
-    ).training_index
+    index = prepare(trajectory.positions, system, validation_fraction=fraction).training_index
     training = trajectory.positions[index]
     row, where = rarest_frame(system, training)
     per_window = FRAMES_PER_WINDOW

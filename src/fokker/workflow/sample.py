@@ -169,4 +169,3 @@ def _position_file(target: Path) -> Path:
 
 def _start_at(target: Path, position: _Position) -> int | None:
     return position.bytes if target.exists() else None
-

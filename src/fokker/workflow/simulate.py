@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from .. import checkpoint
 from ..config import SimulationOptions
-from ..dynamics import AbstractIntegrator, BlockResult, SimulationState, simulate as integrate
+from ..dynamics import AbstractIntegrator, BlockResult, SimulationState
+from ..dynamics import simulate as integrate
 from ..errors import FokkerError
 from ..interruption import Interrupted, Stop
 from ..metrics import kinetic_temperature

@@ -15,9 +15,9 @@ from ..data import prepare
 from ..errors import FokkerError
 from ..interruption import Stop
 from ..metrics import GeometryLimits
-from ..trajectory import write_topology
 from ..training import Progress
 from ..training import train as train_model
+from ..trajectory import write_topology
 from .folder import RunFolder
 from .loaded import describe, same_training, save_config, start_frames
 from .source import load_trajectory

@@ -1,0 +1,223 @@
+"""The command line, end to end in a temporary folder, and every mistake in one sentence."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fokker import checkpoint
+from fokker.cli import app
+from fokker.trajectory import FrameWriter, read_frames
+from fokker.workflow.loaded import load_run
+from fokker.workflow.source import resolve
+
+TOPOLOGY = str(resolve("embedded:alanine-dipeptide/topology.pdb"))
+TRAJECTORY = str(resolve("embedded:alanine-dipeptide/train.dcd"))
+TINY = [
+    *(f"-sexperts.{i}.network.width=8" for i in range(3)),
+    *(f"-sexperts.{i}.network.depth=1" for i in range(3)),
+    *(f"-sexperts.{i}.training.batch_size=16" for i in range(3)),
+    *(f"-sexperts.{i}.training.steps=4" for i in range(3)),
+    "-ssampling.n=300",
+    "-ssampling.batch_size=128",
+    "-ssampling.sampler.steps=5",
+    "-ssimulation.chains=4",
+    "-ssimulation.steps=100",
+    "-ssimulation.stride=10",
+]
+RUN_FILES = {
+    "config.toml",
+    "checkpoint",
+    "training.jsonl",
+    "topology.pdb",
+    "samples.xtc",
+    "simulation.xtc",
+    "metrics.json",
+    "report.html",
+}
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def refused(*arguments, match):
+    output = call(*arguments, code=2)
+    flat = " ".join(output.split())
+    assert match in flat, output
+    assert "Traceback" not in output
+    assert flat.count("error:") == 1
+    return flat
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole run of all commands in turn, on a molecule given by files."""
+    out = tmp_path_factory.mktemp("runs") / "own"
+    own = ["-f", TRAJECTORY, "-p", TOPOLOGY, "--temperature", "300", "--stride", "10"]
+    call("run", "molecule", *own, "--select", "name N or name CA or name C", "-o", out, *TINY)
+    return out
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def test_run_makes_every_file(finished):
+    assert {p.name for p in finished.iterdir()} >= RUN_FILES
+    metrics = json.loads((finished / "metrics.json").read_text())
+    for kind in ("iid", "sim"):
+        for key in ("n", "js", "pmf", "js_floor", "pmf_floor", "failed_fraction", "bonds"):
+            assert key in metrics[kind]
+    assert metrics["iid"]["n"] == 300
+    assert metrics["sim"]["n"] == 4 * 10
+    assert metrics["residual"]["t"]
+    page = (finished / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    record = json.loads((finished / "run.json").read_text())
+    assert record["simulation"]["start"].startswith("4 random training frames")
+    # Four steps of training make no force field: chains that break are counted, not hidden.
+    temperature, diverged = (record["simulation"][k] for k in ("temperature", "diverged"))
+    assert diverged > 0 or temperature["target"] == pytest.approx(300)
+    assert metrics["sim"]["failed_fraction"] >= 0.5 * diverged / 4
+    assert json.loads((finished / "relaxation.json").read_text())["js"]
+
+
+def test_inference_needs_no_data(run):
+    """Sampling and simulating read the checkpoint alone."""
+    newest = checkpoint.latest(run / "checkpoint")
+    manifest = json.loads((newest / "manifest.json").read_text())
+    manifest["config"]["system"]["trajectory"] = ["/nowhere/gone.xtc"]
+    manifest["config"]["system"]["topology"] = "/nowhere/gone.pdb"
+    (newest / "manifest.json").write_text(json.dumps(manifest))
+    call("sample", run, "-n", 5, "-o", run / "few.xtc")
+    call("simulate", run, "--chains", 2, "--steps", 20, "--stride", 10, "-o", run / "few.dcd")
+    refused("evaluate", run, match="gone.pdb")
+
+
+def test_samples_are_the_same_for_a_seed_and_resumable(run):
+    loaded = load_run(run)
+    call("sample", run, "-n", 300, "-o", run / "a.dcd")
+    first = read_frames(run / "samples.xtc", loaded.system, allow_failed=True)
+    second = read_frames(run / "a.dcd", loaded.system, allow_failed=True)
+    assert np.allclose(first, second, atol=1e-4)
+    call("sample", run, "-n", 300, "-o", run / "b.dcd", "--seed", 9)
+    assert not np.allclose(read_frames(run / "b.dcd", loaded.system, allow_failed=True), second)
+
+
+def test_a_simulation_extended_equals_one_in_a_piece(run):
+    loaded = load_run(run)
+    whole = ["--chains", 3, "--stride", 10]
+    call("simulate", run, *whole, "--steps", 200, "-o", run / "whole.dcd")
+    call("simulate", run, *whole, "--steps", 100, "-o", run / "part.dcd")
+    call("simulate", run, *whole, "--steps", 200, "-o", run / "part.dcd", "--resume")
+    assert (run / "whole.dcd").read_bytes() == (run / "part.dcd").read_bytes()
+    frames = read_frames(run / "whole.dcd", loaded.system, allow_failed=True)
+    assert len(frames) == 3 * 20
+    refused(
+        "simulate", run, "--chains", 5, "--steps", 300, "--stride", 10, "-o", run / "part.dcd",
+        "--resume", match="other settings",
+    )  # fmt: skip
+
+
+def test_simulation_from_one_structure_and_from_samples(run):
+    loaded = load_run(run)
+    start = run / "start.dcd"
+    with FrameWriter(start, loaded.system) as writer:
+        writer.write(loaded.scaling.invert(loaded.start_frames[:1]))
+    few = ["--chains", 2, "--steps", 20, "--stride", 10]
+    assert "one structure" in call(
+        "simulate", run, *few, "--start", start, "-o", run / "c.xtc"
+    ).replace("\n", " ")
+    call("simulate", run, *few, "--start", "samples", "-o", run / "d.xtc")
+
+
+def test_bad_input_is_refused_in_one_sentence(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = ["-o", tmp_path / "new", *TINY]
+    given = ["-f", TRAJECTORY, "-p", TOPOLOGY, "--temperature", 300]
+    refused("train", "molecule", *own, match="needs --trajectory")
+    refused("train", "alanine-dipeptid", *own, match="did you mean 'alanine-dipeptide'")
+    refused("train", "alanine-dipeptide", *own, "-s", "sede=1", match="did you mean 'seed'")
+    refused("train", "molecule", *given, *own, "--select", "name XX", match="name XX")
+    refused("train", "molecule", "-f", "no.xtc", *given[2:], *own, match="no.xtc")
+    refused("train", "molecule", *given, *own, "--stride", 49000, match="frame")
+    refused("train", "alanine-dipeptide", "-o", run, *TINY, match="--resume")
+    refused("sample", tmp_path / "nothing", match="no such run")
+    refused("sample", run, match="already exists")
+    refused("sample", run, "-o", tmp_path / "x.abc", match=".abc")
+    refused("simulate", run, "--steps", 25, "--stride", 10, "-o", "x.xtc", match="multiple")
+    refused("simulate", run, "--start", "no.pdb", "-o", "x.xtc", match="no.pdb")
+    refused("evaluate", run, "--reference", "no.dcd", match="no.dcd")
+    config = tmp_path / "bad.toml"
+    config.write_text("[simulation\n")
+    refused("train", "alanine-dipeptide", "-c", config, *own, match="not valid TOML")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_corrupt_checkpoint_is_refused_by_every_command(run):
+    newest = checkpoint.latest(run / "checkpoint")
+    data = bytearray((newest / "model.safetensors").read_bytes())
+    data[-1] ^= 255
+    (newest / "model.safetensors").write_bytes(data)
+    for command in ("sample", "simulate", "evaluate"):
+        refused(command, run, match="altered since it was written")
+
+
+def test_a_second_run_into_one_folder_is_refused(run):
+    code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(1, flush=True); time.sleep(60)"  # noqa: E501
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(run / ".lock")], stdout=subprocess.PIPE
+    )
+    try:
+        holder.stdout.readline()
+        refused("sample", run, "-n", 5, "-o", run / "x.xtc", match="another fokker process")
+    finally:
+        holder.kill()
+
+
+def test_help_of_every_command_shows_an_example():
+    for command in ("presets", "train", "sample", "simulate", "evaluate", "report", "run"):
+        output = call(command, "--help")
+        assert "Example" in output
+        assert f"fokker {command}" in " ".join(output.split())
+
+
+def test_presets_lists_and_shows():
+    assert "mueller-brown" in call("presets")
+    assert "batch_size" in call("presets", "--show", "molecule")
+
+
+def test_interrupted_training_resumes_to_the_same_weights(tmp_path):
+    """Ctrl-C in a real process; exit code, message, and the same weights as without."""
+    base = [sys.executable, "-m", "fokker", "train", "mixture-2d", "-m", "diffusion"]
+    tiny = [
+        "-s", "experts.0.network.width=16", "-s", "experts.0.network.depth=1",
+        "-s", "experts.0.training.batch_size=64", "-s", "experts.0.training.steps=5000",
+    ]  # fmt: skip
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    subprocess.run([*base, *tiny, "-o", whole], check=True, capture_output=True)
+    process = subprocess.Popen([*base, *tiny, "-o", part], stderr=subprocess.PIPE, text=True)
+    log = part / "training.jsonl"
+    limit = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") >= 2):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, message = process.communicate(timeout=120)
+    if process.returncode != 0:  # it may have finished first on a fast machine
+        assert process.returncode == 130
+        assert "--resume" in message
+        subprocess.run([*base, *tiny, "-o", part, "--resume"], check=True, capture_output=True)
+    a, b = (checkpoint.latest(p / "checkpoint") / "model.safetensors" for p in (whole, part))
+    assert a.read_bytes() == b.read_bytes()
