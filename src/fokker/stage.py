@@ -58,6 +58,13 @@ class TrainingOptions(Options):
     time_power: float = Field(
         default=1.0, gt=0, description="t = low + (high - low) u^power with u uniform"
     )
+    pair_width: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="second times of a frame lie within this distance of the first, in u; none: "
+        "anywhere",
+    )
     rotate: bool = Field(
         default=False, description="rotate frames at random (networks that are not invariant)"
     )
@@ -67,6 +74,11 @@ class TrainingOptions(Options):
     objectives: Objectives = Field(
         default_factory=lambda: _named({"dsm": {}}), description="terms of the loss, by name"
     )
+
+
+def is_weight(leaf: object) -> bool:
+    """Whether a leaf is trained: JAX arrays are; constants of networks are NumPy arrays."""
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 class TrainingState(eqx.Module):
@@ -107,7 +119,7 @@ class Stage(eqx.Module):
 
         Constants that networks keep as NumPy arrays are frozen.
         """
-        parameters, frozen = eqx.partition(model, eqx.is_inexact_array)
+        parameters, frozen = eqx.partition(model, is_weight)
         stage = Stage(
             process,
             {name: term.build() for name, term in options.objectives.items()},
@@ -167,10 +179,25 @@ class Stage(eqx.Module):
         index = jax.random.randint(pick, (size,), 0, n_frames)
         k = max(term.times_per_frame for term in self.objectives.values())
         stratified = (jnp.arange(size) + jax.random.uniform(first, (size,))) / size
-        u = jnp.column_stack([stratified, jax.random.uniform(rest, (size, k - 1))])
+        u = jnp.column_stack([stratified, self._partners(stratified, k - 1, rest)])
         low, high = self.interval
         times = low + (high - low) * u**self.options.time_power
         return index, times, jax.random.split(each, size)
+
+    def _partners(
+        self, u: Float[Array, " batch"], n: int, key: Key
+    ) -> Float[Array, "batch others"]:
+        """Further times of each frame, near the first if `pair_width` says so.
+
+        Far apart, two times are told from each other by the stiff modes alone, and the logistic
+        loss of `diffclf` is flat in everything soft. Reflection at 0 and 1 keeps the first time's
+        partner uniform, so both have the stated distribution.
+        """
+        width = self.options.pair_width
+        if width is None:
+            return jax.random.uniform(key, (len(u), n))
+        near = u[:, None] + width * jax.random.uniform(key, (len(u), n), minval=-1.0)
+        return 1.0 - jnp.abs(1.0 - jnp.abs(near))
 
     def terms(
         self,
