@@ -203,7 +203,7 @@ def test_interrupted_training_resumes_to_the_same_weights(tmp_path):
     base = [sys.executable, "-m", "fokker", "train", "mixture-2d", "-m", "diffusion"]
     tiny = [
         "-s", "experts.0.network.width=16", "-s", "experts.0.network.depth=1",
-        "-s", "experts.0.training.batch_size=64", "-s", "experts.0.training.steps=5000",
+        "-s", "experts.0.training.batch_size=64", "-s", "experts.0.training.steps=2500",
     ]  # fmt: skip
     whole, part = tmp_path / "whole", tmp_path / "part"
     subprocess.run([*base, *tiny, "-o", whole], check=True, capture_output=True)

@@ -59,7 +59,7 @@ def test_set_reaches_every_depth():
         ("experts.0.interval=[0.2, 0.1]", "increasing"),
         ("experts.0.interval=[0.0, 0.2]", "touch"),
         ("experts.9.interval=[0.0, 0.2]", "index from 0 to 2"),
-        ("experts.1.training.objectives.diffclf.weight=1.0", "kind"),
+        ("experts.0.kind=score", "diffclf needs kind"),
         ("system.temperature=-5", "temperature"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Checkpoints: folders of safetensors and a JSON manifest with SHA-256 sums. Never a pickle.
+"""Checkpoints: folders of safetensors and a JSON manifest with SHA-256 sums; nothing is pickled.
 
     checkpoint/
       00012000/

@@ -292,6 +292,6 @@ def _rewind(log: Path, stage: int, step: int) -> None:
 def _position(line: str) -> tuple[float, float]:
     try:
         record = json.loads(line)
-        return record["stage"], record["step"]
+        return float(record["stage"]), float(record["step"])
     except (ValueError, KeyError):
         return float("inf"), float("inf")

@@ -23,6 +23,9 @@ from .source import load_trajectory
 COARSE_BINS = 12
 WINDOWS = 10
 FRAMES_PER_WINDOW = 20
+MAX_STEPS = 100_000
+"""Relaxation follows the chains for as long as the simulation, but no longer than this."""
+
 RELAXATION_STREAM = 4
 
 
@@ -89,7 +92,7 @@ def relax(
     training = trajectory.positions[index]
     row, where = rarest_frame(system, training)
     per_window = FRAMES_PER_WINDOW
-    stride = max(1, options.steps // (WINDOWS * per_window))
+    stride = max(1, min(options.steps, MAX_STEPS) // (WINDOWS * per_window))
     windows: list[np.ndarray] = []
 
     def on_block(block: BlockResult) -> None:
