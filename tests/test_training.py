@@ -195,7 +195,7 @@ def test_learns_a_gaussian(tmp_path):
     data = dataset(20_000)
     settings = config(
         1500,
-        "mixture",
+        "fokker",
         extra=("experts.1.training.steps=4", "experts.2.training.steps=4"),
         **{"network.width": 32, "training.batch_size": 256},
     )
@@ -213,7 +213,7 @@ def test_learns_a_gaussian(tmp_path):
     first = [x for x in lines if x["stage"] == 0]
     # The score at its optimum leaves E|sigma score + eps|^2 / D = sigma^2 tr(noised^-1) subtracted
     # from 1, averaged over the expert's times; the last block must be near it.
-    t = 1e-5 + (0.1 - 1e-5) * (np.arange(400) + 0.5) / 400
+    t = 1e-5 + (0.1 - 1e-5) * ((np.arange(400) + 0.5) / 400) ** 2.0
     sigma2 = np.array([float(process.sigma(jnp.asarray(s))) ** 2 for s in t])
     optimum = np.mean(
         [1 - s2 * np.trace(np.linalg.inv((1 - s2) * covariance + s2 * np.eye(2))) / 2
