@@ -17,7 +17,7 @@ from fokker.interruption import Interrupted
 from fokker.presets import assignment, combine
 from fokker.stage import Stage, TrainingOptions, run_block
 from fokker.system import Bead, System
-from fokker.training import features_of, initial_model, train
+from fokker.training import features_of, initial_model, train, with_rotation
 
 SYSTEM = System(name="plane", dim=2, beads=(Bead(name="X"),), kT=1.0, centred=False, length_unit="")
 
@@ -236,3 +236,24 @@ def test_learning_rate_warms_up_and_decays():
     assert rates[3] == pytest.approx(5e-3, rel=1e-3)
     assert rates[4] == pytest.approx(0.0, abs=1e-9)
     assert isinstance(stage.optimiser, optax.GradientTransformation)
+
+
+@pytest.mark.parametrize(
+    ("system", "network", "rotate"),
+    [
+        ("alanine-dipeptide", "invariant", False),
+        ("alanine-dipeptide", "graph-transformer", True),
+        ("mixture-2d", "mlp", False),
+    ],
+)
+def test_frames_are_rotated_where_the_network_is_not_invariant(system, network, rotate):
+    settings = parse(
+        combine(system, "diffusion", [assignment(f"experts.0.network.name={network}")]), "test"
+    )
+    dim = 3 if system == "alanine-dipeptide" else 2
+    beads = System(name=system, dim=dim, beads=(Bead(name="A"), Bead(name="B")), kT=1.0)
+    assert with_rotation(settings.experts[0], beads).rotate is rotate
+    forced = settings.experts[0].model_copy(
+        update={"training": settings.experts[0].training.model_copy(update={"rotate": True})}
+    )
+    assert with_rotation(forced, beads).rotate is True

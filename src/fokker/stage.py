@@ -62,11 +62,13 @@ class TrainingOptions(Options):
         default=None,
         gt=0,
         le=1,
-        description="second times of a frame lie within this distance of the first, in u; none: "
-        "anywhere",
+        description="in every other frame the second time lies within this distance of the first, "
+        "in u; none: always anywhere",
     )
-    rotate: bool = Field(
-        default=False, description="rotate frames at random (networks that are not invariant)"
+    rotate: bool | None = Field(
+        default=None,
+        description="rotate frames at random; by default for molecules, where the network is not "
+        "invariant by itself",
     )
     antithetic: bool = Field(
         default=False, description="use every noise twice, with either sign; doubles the work"
@@ -187,17 +189,20 @@ class Stage(eqx.Module):
     def _partners(
         self, u: Float[Array, " batch"], n: int, key: Key
     ) -> Float[Array, "batch others"]:
-        """Further times of each frame, near the first if `pair_width` says so.
+        """Further times of each frame: anywhere or, every other frame, near the first.
 
         Far apart, two times are told from each other by the stiff modes alone, and the logistic
-        loss of `diffclf` is flat in everything soft. Reflection at 0 and 1 keeps the first time's
-        partner uniform, so both have the stated distribution.
+        loss of `diffclf` is flat in everything soft. But only far pairs show a small time what
+        strongly noised frames look like; with near pairs alone the energy opens holes outside the
+        data and long simulations fall into them. Reflection at 0 and 1 keeps a near partner
+        uniform, so all have the stated distribution.
         """
         width = self.options.pair_width
+        anywhere, step = jax.random.uniform(key, (2, len(u), n))
         if width is None:
-            return jax.random.uniform(key, (len(u), n))
-        near = u[:, None] + width * jax.random.uniform(key, (len(u), n), minval=-1.0)
-        return 1.0 - jnp.abs(1.0 - jnp.abs(near))
+            return anywhere
+        near = 1.0 - jnp.abs(1.0 - jnp.abs(u[:, None] + width * (2.0 * step - 1.0)))
+        return jnp.where(jnp.arange(len(u))[:, None] % 2 == 0, anywhere, near)
 
     def terms(
         self,

@@ -18,13 +18,13 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int
 
 from . import checkpoint
-from .config import Config
+from .config import Config, ExpertOptions
 from .data import Dataset
 from .errors import FokkerError
 from .interruption import Interrupted
 from .model import Mixture, build_model
 from .network import NetworkInputs
-from .stage import Stage, TrainingState, run_block
+from .stage import Stage, TrainingOptions, TrainingState, run_block
 from .system import System
 from .types import Features
 
@@ -79,6 +79,14 @@ def initial_model(config: Config, system: System, frames: np.ndarray | None = No
         centred=system.centred,
         key=jax.random.fold_in(jax.random.key(config.seed), 0),
     )
+
+
+def with_rotation(expert: ExpertOptions, system: System) -> TrainingOptions:
+    """Training options of an expert with the choice of random rotations made."""
+    rotate = expert.training.rotate
+    if rotate is None:
+        rotate = system.dim == 3 and not expert.network.rotation_invariant
+    return expert.training.model_copy(update={"rotate": rotate})
 
 
 def inference_group(
@@ -152,7 +160,7 @@ def train(
             config.process.build(),
             features,
             expert.interval,
-            expert.training,
+            with_rotation(expert, system),
             centred=system.centred,
             seed=config.seed * 1000 + index,
             sharding=sharding,

@@ -18,7 +18,7 @@ N x N but the attention weights. Frames are centred and scaled to unit variance 
 `|x|^2` small and with it the cancellation between the two sides.
 """
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import equinox as eqx
 import jax
@@ -36,6 +36,7 @@ class GraphTransformerOptions(Options):
     """Options of the graph transformer."""
 
     name: Literal["graph-transformer"] = "graph-transformer"
+    rotation_invariant: ClassVar[bool] = False
     width: int = Field(default=96, ge=1, description="numbers a bead")
     layers: int = Field(default=2, ge=1)
     heads: int = Field(default=8, ge=1)

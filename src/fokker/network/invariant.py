@@ -14,7 +14,7 @@ tell a molecule from its mirror image.
 """
 
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ class InvariantOptions(Options):
     """Options of the invariant network."""
 
     name: Literal["invariant"] = "invariant"
+    rotation_invariant: ClassVar[bool] = True
     width: int = Field(default=128, ge=1)
     depth: int = Field(default=4, ge=1, description="residual layers")
 

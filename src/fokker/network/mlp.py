@@ -1,6 +1,6 @@
 """Multilayer perceptron on raw coordinates, for one- and two-dimensional systems."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ class MLPOptions(Options):
     """Options of the multilayer perceptron."""
 
     name: Literal["mlp"] = "mlp"
+    rotation_invariant: ClassVar[bool] = False
     width: int = Field(default=128, ge=1)
     depth: int = Field(default=4, ge=1, description="residual layers")
 
