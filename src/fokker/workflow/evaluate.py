@@ -131,11 +131,12 @@ def residual_against_time(
     -------
     dict or None
         `t`, and the root mean square, the median magnitude and the mean of R / D at each, over the
-        same frames; None if no expert has an energy.
+        same frames; `not_finite`, the times at which it could not be computed. None if no expert
+        has an energy or no time gave a number.
     """
     chosen = jnp.asarray(frames[:: max(1, len(frames) // RESIDUAL_FRAMES)][:RESIDUAL_FRAMES])
     process = loaded.config.process.build()
-    rows: dict[str, list[float]] = {"t": [], "rms": [], "median": [], "mean": []}
+    rows: dict[str, list[float]] = {"t": [], "rms": [], "median": [], "mean": [], "not_finite": []}
     for index, expert in enumerate(loaded.model.experts):
         if not isinstance(expert, AbstractEnergy):
             continue
@@ -156,6 +157,7 @@ def residual_against_time(
             )
             found = found / loaded.system.degrees_of_freedom
             if not np.isfinite(found).all():
+                rows["not_finite"].append(float(t))
                 continue
             rows["t"].append(float(t))
             rows["rms"].append(float(np.sqrt(np.mean(found**2))))
