@@ -163,6 +163,7 @@ def train(
             with_rotation(expert, system),
             centred=system.centred,
             seed=config.seed * 1000 + index,
+            bonds=system.bonds,
             sharding=sharding,
         )
         if restored is not None:

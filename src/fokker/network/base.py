@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..types import Features, NoiseLevel, Positions
+from ..types import Features, NoiseLevel, Positions, Scalar
 
 Head: TypeAlias = Literal["energy", "score"]
 """`energy`: one number, -log q up to a constant. `score`: one raw denoiser vector a bead."""
@@ -57,13 +57,27 @@ class AbstractNetwork(eqx.Module):
         """
 
 
-def noise_embedding(level: NoiseLevel) -> Float[Array, " embedding"]:
+def noise_embedding(
+    level: NoiseLevel, finest: Scalar | float = 0.0
+) -> Float[Array, " embedding"]:
     """Log-SNR and its sines and cosines at four wavelengths.
 
     `sin(2 pi t)` cannot resolve t near 0, where dynamics run; the log-SNR can: it moves by 14
     between t = 1e-5 and t = 1 of the variance-preserving process at the small end alone.
+
+    Noise far below the finest scale of the data changes nothing, yet the log-SNR goes on growing.
+    Told so, a network can be another function there, where score matching with weight sigma^2
+    hardly holds it, and grows steep wells around single training frames. So the embedding levels
+    off: `-log(sigma^2 / alpha^2 + finest^2)`.
+
+    Parameters
+    ----------
+    level
+        Signal and noise scale.
+    finest
+        Noise, in units of the data scale, below which levels are not told apart.
     """
-    log_snr = 2.0 * jnp.log(level.alpha / level.sigma)
+    log_snr = -jnp.log((level.sigma / level.alpha) ** 2 + finest**2)
     phases = log_snr * (2.0 * jnp.pi / jnp.array([4.0, 8.0, 16.0, 32.0]))
     return jnp.concatenate([log_snr[None] / 10.0, jnp.sin(phases), jnp.cos(phases)])
 

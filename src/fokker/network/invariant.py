@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from ..options import Options
-from ..types import Features, Key, NoiseLevel, Positions
+from ..types import Features, Key, NoiseLevel, Positions, Scalar
 from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
 from .residual import ResidualTrunk
 
@@ -106,6 +106,11 @@ class InternalCoordinates(eqx.Module):
         """Number of distances and of volumes."""
         return self.incidence.shape[0], self.edges.shape[1]
 
+    @property
+    def finest(self) -> Scalar:
+        """Half the standard deviation of the stiffest distance."""
+        return 0.5 * jnp.min(jnp.asarray(self.distance_std))
+
     def displacements(self, x: Positions) -> Float[Array, "pairs dim"]:
         """Vector from the second to the first bead of each pair."""
         return jnp.asarray(self.incidence) @ x
@@ -153,7 +158,8 @@ class Invariant(AbstractNetwork):
         """Evaluate one frame; see `AbstractNetwork`."""
         displacements = self.geometry.displacements(x)
         z_r, z_v = self.geometry(displacements, x, level)
-        out = self.trunk(jnp.concatenate([z_r, z_v, noise_embedding(level)]))
+        embedding = noise_embedding(level, self.geometry.finest)
+        out = self.trunk(jnp.concatenate([z_r, z_v, embedding]))
         if self.head == "score":
             scale = jnp.sqrt(level.alpha**2 + level.sigma**2)
             return jnp.asarray(self.geometry.incidence).T @ (out[:, None] * displacements) / scale

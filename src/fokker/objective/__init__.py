@@ -4,19 +4,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import AbstractObjective, Evaluation, Noised
+from .base import AbstractObjective, Bonds, Evaluation, Noised
 from .diffclf import ClassificationOptions, DiffusiveClassification
 from .dsm import DenoisingOptions, DenoisingScoreMatching
 from .fokker_planck import FokkerPlanck, FokkerPlanckOptions
 from .residual import exact_residual
+from .torsion import TorsionOptions, TorsionScoreMatching
 
 ObjectiveOptions = Annotated[
-    DenoisingOptions | ClassificationOptions | FokkerPlanckOptions,
+    DenoisingOptions | ClassificationOptions | FokkerPlanckOptions | TorsionOptions,
     Field(discriminator="name"),
 ]
 
 __all__ = [
     "AbstractObjective",
+    "Bonds",
     "ClassificationOptions",
     "DenoisingOptions",
     "DenoisingScoreMatching",
@@ -26,5 +28,7 @@ __all__ = [
     "FokkerPlanckOptions",
     "Noised",
     "ObjectiveOptions",
+    "TorsionOptions",
+    "TorsionScoreMatching",
     "exact_residual",
 ]

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from functools import cached_property
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -11,6 +12,10 @@ from jaxtyping import Array, Float
 from ..model import AbstractEnergy, AbstractScore
 from ..process import AbstractProcess
 from ..types import Features, Key, Positions, Scalar
+
+
+Bonds: TypeAlias = tuple[tuple[int, int], ...]
+"""Bonded pairs of beads."""
 
 
 class Noised(eqx.Module):

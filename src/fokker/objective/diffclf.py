@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..options import Options
 from ..types import Key, Scalar
-from .base import AbstractObjective, Evaluation
+from .base import AbstractObjective, Bonds, Evaluation
 
 
 class ClassificationOptions(Options):
@@ -17,7 +17,7 @@ class ClassificationOptions(Options):
     name: Literal["diffclf"] = "diffclf"
     weight: float = Field(default=1.0, gt=0)
 
-    def build(self) -> "DiffusiveClassification":
+    def build(self, bonds: Bonds = ()) -> "DiffusiveClassification":
         """Return the objective."""
         return DiffusiveClassification()
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..options import Options
 from ..types import Key, Scalar
-from .base import AbstractObjective, Evaluation
+from .base import AbstractObjective, Bonds, Evaluation
 
 
 class DenoisingOptions(Options):
@@ -17,7 +17,7 @@ class DenoisingOptions(Options):
     name: Literal["dsm"] = "dsm"
     weight: float = Field(default=1.0, gt=0)
 
-    def build(self) -> "DenoisingScoreMatching":
+    def build(self, bonds: Bonds = ()) -> "DenoisingScoreMatching":
         """Return the objective."""
         return DenoisingScoreMatching()
 
