@@ -14,6 +14,7 @@ from fokker.network import (
     InvariantOptions,
     MLPOptions,
     NetworkOptions,
+    noise_embedding,
 )
 from fokker.process import CosineOptions, VarianceExplodingOptions, VariancePreservingOptions
 from fokker.stage import Stage, TrainingOptions
@@ -195,3 +196,21 @@ def test_invariant_energy_without_volumes_is_blind_to_reflection():
     blind = eqx.tree_at(lambda n: n.trunk.first.weight, network, first)
     mirrored = evaluate(blind, x * jnp.array([1.0, 1.0, -1.0]))
     assert relative(mirrored, evaluate(blind, x)) < 2e-5
+
+
+def test_noise_below_the_finest_scale_is_not_told_apart():
+    """Where the embedding levels off, a network cannot be another function at t = 0."""
+    levels = [NoiseLevel(jnp.asarray(1.0), jnp.asarray(s)) for s in (1e-3, 1e-4, 0.1)]
+    least, less, more = (np.asarray(noise_embedding(level, 0.02)) for level in levels)
+    np.testing.assert_allclose(least, less, atol=0.01)
+    assert np.abs(least - more).max() > 0.3
+    free = [np.asarray(noise_embedding(level)) for level in levels]
+    assert np.abs(free[0] - free[1]).max() > 0.3
+    np.testing.assert_allclose(noise_embedding(LEVEL)[0] * 10, 2 * np.log(0.9 / 0.4), rtol=1e-5)
+
+
+def test_finest_scale_of_a_molecule_is_half_its_stiffest_distance():
+    geometry = NETWORKS["invariant"].build(molecule_inputs(), "energy", KEY).geometry
+    x = molecule_inputs().frames.astype(np.float64)
+    distances = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1)[:, *np.triu_indices(BEADS, 1)]
+    np.testing.assert_allclose(geometry.finest, 0.5 * distances.std(0).min(), rtol=1e-4)

@@ -19,6 +19,7 @@ from fokker.objective import (
     FokkerPlanckOptions,
     Noised,
     ObjectiveOptions,
+    TorsionOptions,
     exact_residual,
 )
 from fokker.objective.residual import strong_residuals, weak_residuals
@@ -248,6 +249,7 @@ def test_options_are_chosen_by_name():
         "dsm": DenoisingOptions,
         "diffclf": ClassificationOptions,
         "fokker-planck": FokkerPlanckOptions,
+        "torsion": TorsionOptions,
     }
     for name, options in built.items():
         parsed = adapter.validate_python({"name": name})

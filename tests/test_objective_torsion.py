@@ -10,7 +10,7 @@ import pytest
 
 from analytic import MOLECULE_MEAN, molecule_gaussian, molecule_mixture
 from fokker.model import EnergyModel
-from fokker.objective import Evaluation, Noised, TorsionOptions
+from fokker.objective import Evaluation, Molecule, Noised, TorsionOptions
 from fokker.process import CosineOptions, VarianceExplodingOptions, VariancePreservingOptions
 from test_objective_diffclf import PERTURBATIONS, Perturbed
 
@@ -27,7 +27,7 @@ N = 20_000
 def test_a_torsion_turns_a_dihedral_and_nothing_else():
     x = jax.random.normal(jax.random.key(0), (5, 3))
     x = x - x.mean(axis=0)
-    u = TorsionOptions().build(CHAIN).directions(x)
+    u = TorsionOptions().build(Molecule(5, CHAIN)).directions(x)
     assert u.shape == (2, 5, 3)
     np.testing.assert_allclose(jnp.sum(u**2, axis=(1, 2)), 1.0, rtol=1e-5)
     np.testing.assert_allclose(jnp.sum(u, axis=1), 0.0, atol=1e-5)
@@ -48,7 +48,7 @@ def test_a_torsion_turns_a_dihedral_and_nothing_else():
 
 
 def test_directions_turn_with_the_molecule():
-    objective = TorsionOptions().build(CHAIN)
+    objective = TorsionOptions().build(Molecule(5, CHAIN))
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     turn *= np.sign(np.linalg.det(turn))
     x = jnp.asarray(MOLECULE_MEAN, jnp.float32)
@@ -72,12 +72,12 @@ def test_directions_turn_with_the_molecule():
     ids=["none", "pair", "angle", "chain", "branch", "ring", "ring with a tail", "any order"],
 )
 def test_rotatable_bonds(bonds, expected):
-    assert len(TorsionOptions().build(bonds).side) == expected
+    assert len(TorsionOptions().build(Molecule(7, bonds)).side) == expected
 
 
 @eqx.filter_jit
 def losses_and_slopes(model, clean, times, key, a, h):
-    objective = TorsionOptions().build(CHAIN)
+    objective = TorsionOptions().build(Molecule(5, CHAIN))
 
     def one(x, t, k, a):
         process, features = model.process, jnp.arange(5)
@@ -123,4 +123,4 @@ def test_no_torsion_is_no_term():
         centred=True,
     )
     evaluation = Evaluation(model, model.process, noised)
-    assert float(TorsionOptions().build(())(evaluation, jax.random.key(0))) == 0.0
+    assert float(TorsionOptions().build()(evaluation, jax.random.key(0))) == 0.0

@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field
 
 from .data import random_rotation
 from .model import AbstractScore
-from .objective import AbstractObjective, Bonds, Evaluation, Noised, ObjectiveOptions
+from .objective import AbstractObjective, Evaluation, Molecule, Noised, ObjectiveOptions
 from .options import Options
 from .process import AbstractProcess
 from .types import Features, Key, Scalar
@@ -115,7 +115,7 @@ class Stage(eqx.Module):
         *,
         centred: bool,
         seed: int,
-        bonds: Bonds = (),
+        bonds: tuple[tuple[int, int], ...] = (),
         sharding: NamedSharding | None = None,
     ) -> tuple[Stage, TrainingState]:
         """Split a model in trained and frozen leaves and start its optimiser.
@@ -123,9 +123,10 @@ class Stage(eqx.Module):
         Constants that networks keep as NumPy arrays are frozen.
         """
         parameters, frozen = eqx.partition(model, is_weight)
+        molecule = Molecule(len(features), bonds)
         stage = Stage(
             process,
-            {name: term.build(bonds) for name, term in options.objectives.items()},
+            {name: term.build(molecule) for name, term in options.objectives.items()},
             frozen,
             features,
             (max(T_MIN, interval[0]), interval[1]),

@@ -57,9 +57,7 @@ class AbstractNetwork(eqx.Module):
         """
 
 
-def noise_embedding(
-    level: NoiseLevel, finest: Scalar | float = 0.0
-) -> Float[Array, " embedding"]:
+def noise_embedding(level: NoiseLevel, finest: Scalar | float = 0.0) -> Float[Array, " embedding"]:
     """Log-SNR and its sines and cosines at four wavelengths.
 
     `sin(2 pi t)` cannot resolve t near 0, where dynamics run; the log-SNR can: it moves by 14

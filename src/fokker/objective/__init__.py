@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import AbstractObjective, Bonds, Evaluation, Noised
+from .base import AbstractObjective, Evaluation, Molecule, Noised
 from .diffclf import ClassificationOptions, DiffusiveClassification
 from .dsm import DenoisingOptions, DenoisingScoreMatching
 from .fokker_planck import FokkerPlanck, FokkerPlanckOptions
@@ -18,7 +18,6 @@ ObjectiveOptions = Annotated[
 
 __all__ = [
     "AbstractObjective",
-    "Bonds",
     "ClassificationOptions",
     "DenoisingOptions",
     "DenoisingScoreMatching",
@@ -26,6 +25,7 @@ __all__ = [
     "Evaluation",
     "FokkerPlanck",
     "FokkerPlanckOptions",
+    "Molecule",
     "Noised",
     "ObjectiveOptions",
     "TorsionOptions",

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,8 +14,22 @@ from ..process import AbstractProcess
 from ..types import Features, Key, Positions, Scalar
 
 
-Bonds: TypeAlias = tuple[tuple[int, int], ...]
-"""Bonded pairs of beads."""
+class Molecule(NamedTuple):
+    """What an objective may know of the molecule when it is built.
+
+    Attributes
+    ----------
+    n_beads
+        Number of beads; 0 if there is no molecule.
+    bonds
+        Bonded pairs of beads.
+    """
+
+    n_beads: int = 0
+    bonds: tuple[tuple[int, int], ...] = ()
+
+
+NO_MOLECULE = Molecule()
 
 
 class Noised(eqx.Module):

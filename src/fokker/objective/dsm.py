@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..options import Options
 from ..types import Key, Scalar
-from .base import AbstractObjective, Bonds, Evaluation
+from .base import NO_MOLECULE, AbstractObjective, Evaluation, Molecule
 
 
 class DenoisingOptions(Options):
@@ -17,7 +17,7 @@ class DenoisingOptions(Options):
     name: Literal["dsm"] = "dsm"
     weight: float = Field(default=1.0, gt=0)
 
-    def build(self, bonds: Bonds = ()) -> "DenoisingScoreMatching":
+    def build(self, molecule: Molecule = NO_MOLECULE) -> "DenoisingScoreMatching":
         """Return the objective."""
         return DenoisingScoreMatching()
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..options import Options
 from ..process import AbstractProcess
 from ..types import Key, Scalar, Time
-from .base import AbstractObjective, Bonds, Evaluation
+from .base import NO_MOLECULE, AbstractObjective, Evaluation, Molecule
 from .residual import TimeDerivative, exact_residual, strong_residuals, weak_residuals
 
 Form: TypeAlias = Literal["strong", "weak"]
@@ -51,7 +51,7 @@ class FokkerPlanckOptions(Options):
         default=None, gt=0, le=1, description="no weight at diffusion times above it"
     )
 
-    def build(self, bonds: Bonds = ()) -> "FokkerPlanck":
+    def build(self, molecule: Molecule = NO_MOLECULE) -> "FokkerPlanck":
         """Return the objective."""
         return FokkerPlanck(
             self.form,

@@ -15,7 +15,6 @@ energy; this term sees none of them.
 
 from typing import Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +23,7 @@ from pydantic import Field
 
 from ..options import Options
 from ..types import Key, Positions, Scalar
-from .base import AbstractObjective, Bonds, Evaluation
+from .base import NO_MOLECULE, AbstractObjective, Evaluation, Molecule
 
 
 class TorsionOptions(Options):
@@ -33,9 +32,9 @@ class TorsionOptions(Options):
     name: Literal["torsion"] = "torsion"
     weight: float = Field(default=1.0, gt=0)
 
-    def build(self, bonds: Bonds = ()) -> "TorsionScoreMatching":
+    def build(self, molecule: Molecule = NO_MOLECULE) -> "TorsionScoreMatching":
         """Return the objective for the rotatable bonds of a molecule."""
-        return TorsionScoreMatching.of(bonds)
+        return TorsionScoreMatching.of(molecule)
 
 
 class TorsionScoreMatching(AbstractObjective):
@@ -56,12 +55,12 @@ class TorsionScoreMatching(AbstractObjective):
     side: Float[np.ndarray, "torsions beads"]
 
     @staticmethod
-    def of(bonds: Bonds) -> "TorsionScoreMatching":
+    def of(molecule: Molecule) -> "TorsionScoreMatching":
         """Find the rotatable bonds: inner ones, not in a ring."""
-        beads = 1 + max((i for bond in bonds for i in bond), default=0)
-        identity = np.eye(beads, dtype=np.float32)
+        n_beads, bonds = molecule
+        identity = np.eye(n_beads, dtype=np.float32)
         found = [(j, k, far) for j, k in bonds if (far := _far_side(bonds, j, k))]
-        shape = (len(found), beads)
+        shape = (len(found), n_beads)
         axis = np.array([identity[k] - identity[j] for j, k, _ in found], np.float32).reshape(shape)
         pivot = np.array([identity[k] for _, k, _ in found], np.float32).reshape(shape)
         side = np.array([identity[list(far)].sum(0) for *_, far in found], np.float32)
@@ -75,8 +74,11 @@ class TorsionScoreMatching(AbstractObjective):
     def directions(self, x: Positions) -> Float[Array, "torsions beads dim"]:
         """Unit vector of every torsion at one frame."""
         axis, pivot = jnp.asarray(self.axis) @ x, jnp.asarray(self.pivot) @ x
-        turned = self.side[..., None] * jnp.cross(axis[:, None], x[None] - pivot[:, None])
-        internal = _without_rotation(turned - jnp.mean(turned, axis=1, keepdims=True), x)
+        turned = jnp.asarray(self.side)[..., None] * jnp.cross(
+            axis[:, None], x[None] - pivot[:, None]
+        )
+        turned = turned - jnp.mean(turned, axis=1, keepdims=True)
+        internal = _without_rotation(turned, x)
         square = jnp.sum(internal**2, axis=(1, 2), keepdims=True)
         return internal / jnp.sqrt(square + 1e-12)
 
@@ -104,7 +106,7 @@ def _without_rotation(
     return v - jnp.cross(omega[:, None], r[None])
 
 
-def _far_side(bonds: Bonds, j: int, k: int) -> set[int]:
+def _far_side(bonds: tuple[tuple[int, int], ...], j: int, k: int) -> set[int]:
     """Beads beyond k as seen from j, k left out; empty if j-k is terminal or in a ring."""
     neighbours = {i: {a + b - i for a, b in bonds if i in (a, b)} for bond in bonds for i in bond}
     reached, front = {k}, {k}
