@@ -90,7 +90,7 @@ class Plan:
 
     def cell(self, name: str, seed: int) -> Path:
         """Run folder of a row and seed."""
-        return self.folder / f"{name}-{seed}"
+        return self.folder / f"{name.replace(' ', '-')}-{seed}"
 
     def record(self) -> None:
         """Write `plan.json`, or check that a benchmark to be continued was planned the same.

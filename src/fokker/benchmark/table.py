@@ -238,8 +238,9 @@ def _mean(row: Row, key: str) -> float | None:
 
 
 def _entry(row: Row, key: str) -> str:
-    return "" if _mean(row, key) is None else _plain(row[key]["mean"], row[key]["std"])
-
-
-def _plain(mean: float, std: float | None) -> str:
+    mean, std = _mean(row, key), row.get(key, {}).get("std")
+    if mean is None:
+        return ""
+    if key == "force_time":
+        return f"{mean:g}"
     return spread(mean, std) if std else number(mean)

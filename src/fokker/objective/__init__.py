@@ -5,13 +5,21 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import AbstractObjective, Evaluation, Noised
+from .ctsm import TimeScoreMatching, TimeScoreOptions
 from .diffclf import ClassificationOptions, DiffusiveClassification
 from .dsm import DenoisingOptions, DenoisingScoreMatching
+from .fitted import FittedFokkerPlanck, FittedOptions
 from .fokker_planck import FokkerPlanck, FokkerPlanckOptions
 from .residual import exact_residual
+from .rne import RadonNikodym, RadonNikodymOptions
 
 ObjectiveOptions = Annotated[
-    DenoisingOptions | ClassificationOptions | FokkerPlanckOptions,
+    DenoisingOptions
+    | ClassificationOptions
+    | FittedOptions
+    | FokkerPlanckOptions
+    | RadonNikodymOptions
+    | TimeScoreOptions,
     Field(discriminator="name"),
 ]
 
@@ -22,9 +30,15 @@ __all__ = [
     "DenoisingScoreMatching",
     "DiffusiveClassification",
     "Evaluation",
+    "FittedFokkerPlanck",
+    "FittedOptions",
     "FokkerPlanck",
     "FokkerPlanckOptions",
     "Noised",
     "ObjectiveOptions",
+    "RadonNikodym",
+    "RadonNikodymOptions",
+    "TimeScoreMatching",
+    "TimeScoreOptions",
     "exact_residual",
 ]

@@ -1,0 +1,160 @@
+"""The objectives on the energy's change in time are least at the truth: ctsm, rne, fitted."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from analytic import AnalyticMixture, molecule_gaussian, molecule_mixture
+from fokker.objective import (
+    Evaluation,
+    FittedOptions,
+    Noised,
+    RadonNikodymOptions,
+    TimeScoreOptions,
+)
+from test_objective_diffclf import PERTURBATIONS, Perturbed
+from test_objective_residual import PROCESSES, two_wells
+
+N = 20_000
+UNBIASED = {
+    "ctsm": TimeScoreOptions(control_variate=False),
+    "ctsm-controlled": TimeScoreOptions(),
+    "fitted": FittedOptions(),
+}
+RNE = RadonNikodymOptions()
+SYSTEMS = {
+    "plane": (two_wells, False),
+    "molecule": (molecule_gaussian, True),
+    "two-hands": (molecule_mixture, True),
+}
+EACH_SYSTEM = pytest.mark.parametrize(("make", "centred"), SYSTEMS.values(), ids=SYSTEMS)
+EACH_CHANGE = pytest.mark.parametrize("h", PERTURBATIONS.values(), ids=PERTURBATIONS)
+
+
+@eqx.filter_jit
+def losses_and_slopes(objective, base, clean, times, key, a, h, centred, antithetic=False):
+    """The term of every frame at a, and its derivative by a."""
+
+    def one(x, t, k, a):
+        noise, probe = jax.random.split(k)
+        features, process = jnp.arange(x.shape[0]), base.process
+        noised = Noised.draw(
+            x, t[None], process, features, noise, centred=centred, antithetic=antithetic
+        )
+        return objective(Evaluation(Perturbed(base, a, h), process, noised), probe)
+
+    def all_frames(a):
+        keys = jax.random.split(key, clean.shape[0])
+        return jax.vmap(lambda x, t, k: one(x, t, k, a))(clean, times, keys)
+
+    return jax.jvp(all_frames, (a,), (jnp.ones_like(a),))
+
+
+def draw(options, make, h, centred, a, process="vp", **more):
+    base = make(PROCESSES[process])
+    clean = base.sample(jax.random.key(0), N)
+    times = jax.random.uniform(jax.random.key(1), (N,), minval=0.01, maxval=0.3)
+    found = losses_and_slopes(
+        options.build(), base, clean, times, jax.random.key(2), jnp.asarray(a), h, centred, **more
+    )
+    return [np.asarray(f, np.float64) for f in found]
+
+
+def mean_and_error(sample):
+    return sample.mean(), sample.std() / np.sqrt(len(sample))
+
+
+@pytest.mark.parametrize("options", UNBIASED.values(), ids=UNBIASED)
+@EACH_CHANGE
+@EACH_SYSTEM
+def test_stationary_at_the_true_energies(options, h, make, centred):
+    _, slopes = draw(options, make, h, centred, 0.0)
+    mean, error = mean_and_error(slopes)
+    assert abs(mean) < 4.0 * error
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_the_target_is_the_time_derivative_in_every_process(process):
+    """A change of the time dependence alone is seen with its sign, whatever alpha and sigma are."""
+    for options in UNBIASED.values():
+        truth, slopes = draw(options, two_wells, PERTURBATIONS["time"], False, 0.0, process)
+        mean, error = mean_and_error(slopes)
+        assert abs(mean) < 4.0 * error
+        for a in (-1.0, 1.0):
+            other, _ = draw(options, two_wells, PERTURBATIONS["time"], False, a, process)
+            mean, error = mean_and_error(other - truth)
+            assert mean > 4.0 * error
+
+
+@pytest.mark.parametrize("options", [*UNBIASED.values(), RNE], ids=[*UNBIASED, "rne"])
+@EACH_CHANGE
+@EACH_SYSTEM
+def test_any_change_raises_the_loss(options, h, make, centred):
+    """Same frames, noise and probes, so the difference is known far better than either loss."""
+    truth, _ = draw(options, make, h, centred, 0.0)
+    for a in (-1.0, 1.0):
+        mean, error = mean_and_error(draw(options, make, h, centred, a)[0] - truth)
+        assert mean > 4.0 * error
+
+
+def test_control_variate_takes_noise_out_of_the_target():
+    raw, controlled = (
+        draw(options, molecule_gaussian, PERTURBATIONS["time"], True, 0.0)[0].mean()
+        for options in (UNBIASED["ctsm"], UNBIASED["ctsm-controlled"])
+    )
+    assert controlled < 0.8 * raw
+    # Noise alone: the weight makes it of order one.
+    assert 0.2 < raw < 1.5
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("antithetic", [False, True])
+@pytest.mark.parametrize("centred", [False, True])
+def test_rne_vanishes_pair_by_pair_for_data_of_unit_variance(process, antithetic, centred):
+    """There the Gaussian backward kernel is exact, however far apart the times are."""
+    base = AnalyticMixture.isotropic(
+        [1.0], np.zeros((1, 3, 2)), [1.0], PROCESSES[process], centred=centred
+    )
+    objective = RadonNikodymOptions(gap=0.7).build()
+    with jax.enable_x64(True):
+        clean = base.sample(jax.random.key(0), 64)
+        times = jnp.linspace(1e-4, 0.9, 64)
+        losses, _ = losses_and_slopes(
+            objective, base, clean, times, jax.random.key(2), jnp.asarray(0.0),
+            PERTURBATIONS["time"], centred, antithetic,
+        )  # fmt: skip
+    np.testing.assert_allclose(losses, 0.0, atol=1e-16)
+
+
+@EACH_SYSTEM
+def test_rne_is_nearer_to_the_truth_the_nearer_the_times(make, centred):
+    """The kernel is right to first order: the shift of the minimum falls with the gap."""
+    shifts = []
+    for gap in (0.4, 0.1):
+        options = RadonNikodymOptions(gap=gap)
+        h = PERTURBATIONS["scale"]
+        up, down = (draw(options, make, h, centred, a)[1].mean() for a in (0.5, -0.5))
+        at_truth = draw(options, make, h, centred, 0.0)[1].mean()
+        shifts.append(abs(at_truth / (up - down)))
+    assert shifts[1] < 0.05
+    assert shifts[1] < 0.6 * shifts[0] + 0.01
+
+
+def test_rne_pair_has_the_law_of_a_forward_step():
+    """With the loss replaced by its ingredients: the forward noise is standard and independent."""
+    process, t, gap = PROCESSES["vp"], jnp.asarray(0.05), 0.3
+    base = two_wells(process)
+    clean = base.sample(jax.random.key(0), N)
+    eps, zeta = (jax.random.normal(jax.random.key(i), clean.shape) for i in (3, 4))
+    s = (1 - gap) * t
+    a = jnp.exp(process.log_alpha(t) - process.log_alpha(s))
+    sigma_s, sigma_t = process.sigma(s), process.sigma(t)
+    b = jnp.sqrt(sigma_t**2 - (a * sigma_s) ** 2)
+    early = (a * sigma_s * eps + b * zeta) / sigma_t
+    eta = (sigma_t * eps - a * sigma_s * early) / b
+    for sample in (early, eta):
+        assert abs(float(sample.mean())) < 0.02
+        assert float(sample.std()) == pytest.approx(1.0, abs=0.02)
+    assert abs(float((early * eta).mean())) < 0.02
