@@ -237,7 +237,9 @@ def markdown(command: str, results: dict) -> str:
         headings = list(rows[0])
         lines += ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
         for row in rows:
-            lines.append("| " + " | ".join("" if v is None else str(v) for v in row.values()) + " |")
+            lines.append(
+                "| " + " | ".join("" if v is None else str(v) for v in row.values()) + " |"
+            )
         lines.append("")
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from fokker.benchmark.table import _bond
 from fokker.cli import app
 from fokker.config import parse
 from fokker.errors import FokkerError
-from fokker.interruption import Interrupted
+from fokker.interruption import Interrupted, Stop
 from fokker.presets import assignment, combine
 
 TINY = [
@@ -29,7 +29,7 @@ TINY = [
     "simulation.steps=100",
     "simulation.stride=10",
 ]
-ROWS = ("reference dynamics", "diffusion", "two-for-one", "both", "half")
+ROWS = ("reference dynamics", "diffusion", "two-for-one", "half")
 
 
 def call(*arguments, code=0):
@@ -46,7 +46,7 @@ def arguments(tmp_path_factory):
         'method = "both"\n[experts.0.training.objectives.fokker-planck]\nfraction = 0.5\n'
     )
     more = [part for text in TINY for part in ("-s", text)]
-    return ["mixture-2d", "--methods", "diffusion,two-for-one,both", "--variant", f"half={variant}",
+    return ["mixture-2d", "--methods", "diffusion,two-for-one", "--variant", f"half={variant}",
             "--effort", 0.5, "-o", folder / "out", *more]  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_table_has_every_row_and_file(finished):
     for name in ROWS:
         for key in ("iid_js", "sim_js", "iid_pmf", "sim_pmf", "sim_failed", "steps_per_second"):
             assert table["rows"][name][key]["mean"] is not None
-    assert table["rows"]["both"]["steps"]["mean"] == 3 * 10
+    assert table["rows"]["half"]["steps"]["mean"] == 3 * 10
     assert table["floor"]["sim_js"]["mean"] > 0
     assert table["rows"]["reference dynamics"]["diverged"]["mean"] == 0
     text = (finished / "table.md").read_text()
@@ -93,12 +93,12 @@ def test_two_for_one_has_the_weights_of_diffusion_and_its_best_time(finished):
 
 
 def test_finished_cells_are_left_alone_and_seeds_are_added(finished, arguments):
-    log = finished / "both-0" / "run.json"
+    log = finished / "half-0" / "run.json"
     before = log.stat().st_mtime_ns
     table = json.loads((finished / "table.json").read_text())
     output = call("benchmark", *arguments, "--seeds", 2)
-    assert "both, seed 0" not in output
-    assert "both, seed 1" in output
+    assert "half, seed 0" not in output
+    assert "half, seed 1" in output
     assert log.stat().st_mtime_ns == before
     again = json.loads((finished / "table.json").read_text())
     for name in ROWS:
@@ -106,7 +106,7 @@ def test_finished_cells_are_left_alone_and_seeds_are_added(finished, arguments):
         assert entry["values"][0] == table["rows"][name]["sim_js"]["values"][0]
         assert entry["values"][0] != entry["values"][1]
         assert entry["std"] > 0
-    assert re.search(r"\| both \| [\d.]+ ± [\d.]+", (finished / "table.md").read_text())
+    assert re.search(r"\| half \| [\d.]+ ± [\d.]+", (finished / "table.md").read_text())
 
 
 def test_a_benchmark_of_other_settings_is_refused(finished, arguments):
@@ -142,14 +142,13 @@ def config(method="both"):
 
 def test_a_budget_sets_steps_once_and_an_interrupted_one_continues(tmp_path):
     plan = Plan(tmp_path / "out", "mixture-2d", {"both": config()}, 1, Budget(seconds=0.3), "x")
-    calls = []
+    stop = Stop()
 
-    def stop():
-        calls.append(1)
-        return len(calls) > 3
+    def show(label, *rest):
+        stop.requested = label.startswith("training 2")
 
     with pytest.raises(Interrupted):
-        run_plan(plan, stop=stop)
+        run_plan(plan, stop=stop, show=show)
     speeds = (plan.folder / "calibration.json").read_text()
     table = run_plan(plan)
     assert (plan.folder / "calibration.json").read_text() == speeds
