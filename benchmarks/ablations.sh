@@ -29,8 +29,8 @@ more="$*"
 
 table conservative mixture non-conservative
 table residual both strong unweighted
-table weight both weight-x0.1 weight-x4 weight-x40
-table fraction both fraction-0.0625 fraction-0.25 fraction-1
+table weight both weight-x0.01 weight-x0.1 weight-x10
+table fraction both fraction-0.0625 fraction-0.25
 table experts fokker one-expert two-experts
 table consistency fokker,rne,ctsm,fitted dsm-only fokker-weak fokker-strong
 if [ "$system" != mueller-brown ]; then

@@ -192,24 +192,22 @@ def objectives() -> dict:
         ("5 beads, invariant", InvariantOptions(width=128, depth=4), 5, 3),
     ):
         model = build(options, beads, dim)
-        for antithetic in (False, True):
-            tasks = {}
-            for name, terms in OBJECTIVES.items():
-                settings = TrainingOptions.model_validate(
-                    {"batch_size": 256, "antithetic": antithetic, "objectives": {"dsm": {}} | terms}
-                )
-                tasks[name] = stepper(model, beads, dim, settings, 4)
-            found = best(tasks)
-            out += [
-                {
-                    "where": place,
-                    "noise": "antithetic" if antithetic else "plain",
-                    "objective": name if name == "dsm" else f"dsm + {name}",
-                    "ms": round(value, 3),
-                    "over dsm": round(value / found["dsm"], 2),
-                }
-                for name, value in found.items()
-            ]
+        tasks = {}
+        for name, terms in OBJECTIVES.items():
+            settings = TrainingOptions.model_validate(
+                {"batch_size": 256, "objectives": {"dsm": {}} | terms}
+            )
+            tasks[name] = stepper(model, beads, dim, settings, 4)
+        found = best(tasks, repeats=5)
+        out += [
+            {
+                "where": place,
+                "objective": name if name == "dsm" else f"dsm + {name}",
+                "ms": round(value, 3),
+                "over dsm": round(value / found["dsm"], 2),
+            }
+            for name, value in found.items()
+        ]
     return {"batch": 256, "rows": out}
 
 
