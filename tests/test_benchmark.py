@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,7 @@ from fokker.benchmark import run as run_plan
 from fokker.benchmark.plan import same_weights, with_steps
 from fokker.benchmark.table import _bond
 from fokker.cli import app
-from fokker.config import parse
+from fokker.config import parse, read_toml
 from fokker.errors import FokkerError
 from fokker.interruption import Interrupted, Stop
 from fokker.presets import assignment, combine
@@ -29,6 +30,7 @@ TINY = [
     "simulation.steps=100",
     "simulation.stride=10",
 ]
+VARIANTS = Path(__file__).parents[1] / "benchmarks" / "variants"
 ROWS = ("reference dynamics", "diffusion", "two-for-one", "half")
 
 
@@ -169,6 +171,22 @@ def test_bond_column_is_the_peptide_bond():
     assert _bond(bonds, "w1") == pytest.approx(1.0)
     assert _bond({"A-X B-Y": {"w1": 2e-3}}, "w1") == pytest.approx(2.0)
     assert _bond({}, "w1") is None
+
+
+def test_every_variant_of_the_ablations_is_a_configuration():
+    used = set()
+    for line in (VARIANTS.parent / "ablations.sh").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["table"]:
+            used |= set(words[3:])
+            for method in words[2].split(","):
+                combine("mueller-brown", method)
+    assert used == {path.stem for path in VARIANTS.glob("*.toml")}
+    for name in used:
+        variant = {**read_toml(VARIANTS / f"{name}.toml"), "name": name}
+        made = parse(combine("alanine-dipeptide", variant), name)
+        assert made.method == name
+        assert made != parse(combine("alanine-dipeptide", variant["method"]), name)
 
 
 def test_a_variant_must_name_a_preset(tmp_path):
