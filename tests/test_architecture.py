@@ -21,6 +21,7 @@ LAYERS = [
     ("config", "presets"),
     ("training",),
     ("workflow",),
+    ("benchmark",),
     ("cli",),
     ("__main__",),
 ]

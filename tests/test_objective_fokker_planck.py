@@ -16,9 +16,12 @@ from fokker.objective import (
     ClassificationOptions,
     DenoisingOptions,
     Evaluation,
+    FittedOptions,
     FokkerPlanckOptions,
     Noised,
     ObjectiveOptions,
+    RadonNikodymOptions,
+    TimeScoreOptions,
     TorsionOptions,
     exact_residual,
 )
@@ -250,6 +253,9 @@ def test_options_are_chosen_by_name():
         "diffclf": ClassificationOptions,
         "fokker-planck": FokkerPlanckOptions,
         "torsion": TorsionOptions,
+        "rne": RadonNikodymOptions,
+        "ctsm": TimeScoreOptions,
+        "fitted": FittedOptions,
     }
     for name, options in built.items():
         parsed = adapter.validate_python({"name": name})

@@ -91,26 +91,24 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
     assert log(part) == log(tmp_path / "whole")
 
 
-def test_a_stage_compiles_once(monkeypatch):
+def test_stages_compile_once_for_every_seed_schedule_and_block(monkeypatch):
     data = dataset()
     settings = config(40)
     traces = []
     original = Stage.update
     monkeypatch.setattr(Stage, "update", lambda self, *a: (traces.append(1), original(self, *a))[1])
-    model = initial_model(settings, SYSTEM, data.training).experts[0]
-    stage, state = Stage.create(
-        model,
-        settings.process.build(),
-        features_of(SYSTEM),
-        (0.0, 0.1),
-        settings.experts[0].training,
-        centred=False,
-        seed=0,
-    )
     frames = jnp.asarray(data.training)
-    for _ in range(4):
-        state, _ = run_block(stage, state, frames, 10)
-    assert int(state.step) == 40
+    for seed, n_steps, length in ((0, 40, 10), (0, 40, 7), (1, 40, 10), (1, 90, 10)):
+        options = settings.experts[0].training.model_copy(update={"steps": n_steps})
+        model = initial_model(settings, SYSTEM, data.training).experts[0]
+        stage, state = Stage.create(
+            model, settings.process.build(), features_of(SYSTEM), (0.0, 0.1), options,
+            centred=False, seed=seed,
+        )  # fmt: skip
+        for repeat in range(2):
+            state, logs = run_block(stage, state, frames, length)
+            assert len(logs["loss"]) == length
+            assert int(state.step) == (repeat + 1) * length
     assert len(traces) == 1
 
 

@@ -36,6 +36,9 @@ def _named(value: Any) -> Any:
     return {k: {"name": k, **v} if isinstance(v, dict) else v for k, v in value.items()}
 
 
+MAX_BLOCK = 250
+"""Most optimiser steps in one call of `run_block`."""
+
 Objectives = Annotated[dict[str, ObjectiveOptions], BeforeValidator(_named)]
 
 
@@ -93,16 +96,21 @@ class TrainingState(eqx.Module):
 
 
 class Stage(eqx.Module):
-    """The fixed part of a stage: what one optimiser step is, given state and data."""
+    """The fixed part of a stage: what one optimiser step is, given state and data.
+
+    Seed and number of steps are arrays and `options.steps` is blank, so that stages that differ in
+    these alone are one compiled program.
+    """
 
     process: AbstractProcess
     objectives: dict[str, AbstractObjective]
     frozen: AbstractScore
     features: Features
+    seed: Int[Array, ""]
+    n_steps: Int[Array, ""]
     interval: tuple[float, float] = eqx.field(static=True)
     options: TrainingOptions = eqx.field(static=True)
     centred: bool = eqx.field(static=True)
-    seed: int = eqx.field(static=True)
     sharding: NamedSharding | None = eqx.field(static=True)
 
     @staticmethod
@@ -129,10 +137,11 @@ class Stage(eqx.Module):
             {name: term.build(molecule) for name, term in options.objectives.items()},
             frozen,
             features,
+            jnp.asarray(seed, jnp.int32),
+            jnp.asarray(options.steps, jnp.int32),
             (max(T_MIN, interval[0]), interval[1]),
-            options,
+            options.model_copy(update={"steps": 1}),
             centred,
-            seed,
             sharding,
         )
         optimiser = stage.optimiser.init(parameters)
@@ -157,13 +166,12 @@ class Stage(eqx.Module):
         return optax.chain(optax.clip_by_global_norm(options.gradient_clip), update)
 
     def learning_rate(self, step: ArrayLike) -> Array:
-        """Learning rate at a step."""
-        options = self.options
-        warmup = min(options.warmup, options.steps // 10)
-        schedule = optax.warmup_cosine_decay_schedule(
-            options.learning_rate / (warmup + 1), options.learning_rate, warmup, options.steps
-        )
-        return jnp.asarray(schedule(step), jnp.float32)
+        """Learning rate at a step: a linear rise, then half a cosine down to zero."""
+        warmup = jnp.minimum(self.options.warmup, self.n_steps // 10)
+        rise = (step + 1.0) / (warmup + 1.0)
+        fall = jnp.clip((step - warmup) / (self.n_steps - warmup), 0.0, 1.0)
+        share = jnp.where(step < warmup, rise, 0.5 * (1.0 + jnp.cos(jnp.pi * fall)))
+        return jnp.asarray(self.options.learning_rate * share, jnp.float32)
 
     def model(self, parameters: AbstractScore) -> AbstractScore:
         """Put trained and frozen leaves together."""
@@ -222,7 +230,7 @@ class Stage(eqx.Module):
         size = frames.shape[0]
         values: dict[str, list[Array]] = {name: [] for name in fractions}
         taken = 0
-        order = np.random.default_rng(self.seed).permutation(size)
+        order = np.random.default_rng(0).permutation(size)
         for fraction in sorted(set(fractions.values())):
             count = max(1, round(fraction * size)) - taken
             part = order[taken : taken + count]
@@ -301,12 +309,28 @@ class Stage(eqx.Module):
         }
 
 
-@eqx.filter_jit
 def run_block(
     stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"], n_steps: int
-) -> tuple[TrainingState, dict[str, Float[Array, " steps"]]]:
-    """Run `n_steps` optimiser steps on the device without a word to the host.
+) -> tuple[TrainingState, dict[str, Float[np.ndarray, " steps"]]]:
+    """Run at most `MAX_BLOCK` optimiser steps on the device without a word to the host.
 
-    Compiled once for each number of steps.
+    Compiled once, whatever the number of steps, the seed and the length of the schedule.
     """
-    return jax.lax.scan(lambda s, _: stage.update(s, data), state, length=n_steps)
+    state, logs = _run_block(stage, state, data, jnp.asarray(n_steps, jnp.int32))
+    return state, {name: np.asarray(values)[:n_steps] for name, values in logs.items()}
+
+
+@eqx.filter_jit
+def _run_block(
+    stage: Stage,
+    state: TrainingState,
+    data: Float[Array, "frames beads dim"],
+    n_steps: Int[Array, ""],
+) -> tuple[TrainingState, dict[str, Float[Array, " steps"]]]:
+    def step(i, carry):
+        state, logs = carry
+        state, log = stage.update(state, data)
+        return state, {name: logs[name].at[i].set(log[name]) for name in logs}
+
+    logs = {name: jnp.zeros(MAX_BLOCK) for name in (*stage.objectives, "loss", "gradient_norm")}
+    return jax.lax.fori_loop(0, n_steps, step, (state, logs))

@@ -24,11 +24,11 @@ from .errors import FokkerError
 from .interruption import Interrupted
 from .model import Mixture, build_model
 from .network import NetworkInputs
-from .stage import Stage, TrainingOptions, TrainingState, run_block
+from .stage import MAX_BLOCK, Stage, TrainingOptions, TrainingState, run_block
 from .system import System
 from .types import Features
 
-BLOCK = 250
+BLOCK = MAX_BLOCK
 """Optimiser steps between two words to the host."""
 
 STATISTICS_FRAMES = 10_000
@@ -208,7 +208,7 @@ class _Block:
 def _blocks(
     stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"], dataset: Dataset
 ) -> Iterator[_Block]:
-    total = stage.options.steps
+    total = int(stage.n_steps)
     while (step := int(state.step)) < total:
         length = min(BLOCK, total - step)
         began = time.monotonic()

@@ -14,6 +14,8 @@ from rich.table import Table
 from .. import __version__
 from ..interruption import Stop
 from . import settings
+from .benchmark import EPILOG as BENCHMARK_EPILOG
+from .benchmark import benchmark
 from .display import Bar, console, metrics_table, told
 from .settings import configuration
 
@@ -245,6 +247,9 @@ def run(
                 relax(out)
         _evaluate(out, None, None, reference)
         _report(out)
+
+
+app.command(epilog=BENCHMARK_EPILOG)(benchmark)
 
 
 def _train(config: Any, out: Path, resume: bool, stop: Stop) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +60,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file tha
 
 def configuration(
     system: str,
-    method: str,
+    method: str | Mapping[str, Any],
     *,
     file: Path | None,
     changes: Sequence[str] | None,

@@ -5,14 +5,23 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import AbstractObjective, Evaluation, Molecule, Noised
+from .ctsm import TimeScoreMatching, TimeScoreOptions
 from .diffclf import ClassificationOptions, DiffusiveClassification
 from .dsm import DenoisingOptions, DenoisingScoreMatching
+from .fitted import FittedFokkerPlanck, FittedOptions
 from .fokker_planck import FokkerPlanck, FokkerPlanckOptions
 from .residual import exact_residual
+from .rne import RadonNikodym, RadonNikodymOptions
 from .torsion import TorsionOptions, TorsionScoreMatching
 
 ObjectiveOptions = Annotated[
-    DenoisingOptions | ClassificationOptions | FokkerPlanckOptions | TorsionOptions,
+    DenoisingOptions
+    | ClassificationOptions
+    | FittedOptions
+    | FokkerPlanckOptions
+    | RadonNikodymOptions
+    | TimeScoreOptions
+    | TorsionOptions,
     Field(discriminator="name"),
 ]
 
@@ -23,11 +32,17 @@ __all__ = [
     "DenoisingScoreMatching",
     "DiffusiveClassification",
     "Evaluation",
+    "FittedFokkerPlanck",
+    "FittedOptions",
     "FokkerPlanck",
     "FokkerPlanckOptions",
     "Molecule",
     "Noised",
     "ObjectiveOptions",
+    "RadonNikodym",
+    "RadonNikodymOptions",
+    "TimeScoreMatching",
+    "TimeScoreOptions",
     "TorsionOptions",
     "TorsionScoreMatching",
     "exact_residual",

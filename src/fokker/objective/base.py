@@ -99,6 +99,10 @@ class Noised(eqx.Module):
         frames = alpha[:, None, None] * clean + sigma[:, None, None] * noise
         return Noised(clean, noise, times, frames, features, dim * (beads - int(centred)))
 
+    def project(self, x: Positions) -> Positions:
+        """Take the part of a vector that lies in the space the noise lives in."""
+        return x - jnp.mean(x, axis=0) if self.degrees_of_freedom < x.size else x
+
 
 class Evaluation:
     """A model on one noised frame; what several objectives need is computed once.

@@ -31,7 +31,7 @@ def methods() -> dict[str, str]:
 
 def combine(
     system: str,
-    method: str,
+    method: str | Mapping[str, Any],
     changes: Sequence[Mapping[str, Any]] = (),
     *,
     effort: float = 1.0,
@@ -40,10 +40,14 @@ def combine(
 
     Parameters
     ----------
-    system, method
-        Preset names.
+    system
+        Preset name.
+    method
+        Preset name, or a variant: a table with `name`, `method` (the preset it changes) and what
+        it changes; a list of `experts` is read like a method preset's, a table by index as changes.
     changes
-        Nested tables, the later ones win; `experts` may be a table of tables by index or a list.
+        Nested tables, the later ones win; `experts` may be a table of tables by index (`*` is every
+        index) or a list.
     effort
         Multiplies the training steps of every expert.
 
@@ -53,11 +57,11 @@ def combine(
         If a preset does not exist.
     """
     base = _system(system)
-    chosen = _read("methods", method)
+    chosen, own = _method(method)
     network, training = base.pop("network", {}), base.pop("training", {})
     experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
-    raw: dict[str, Any] = {"method": method}
-    for part in (base, chosen, {"experts": experts}, *changes):
+    raw: dict[str, Any] = {"method": method if isinstance(method, str) else method["name"]}
+    for part in (base, chosen, {"experts": experts}, own, *changes):
         raw = merge(raw, part)
     return {k: v for k, v in raw.items() if k not in ("description", "base", "hidden")}
 
@@ -102,6 +106,17 @@ def assignment(text: str) -> dict[str, Any]:
     return parsed
 
 
+def _method(method: str | Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Content of a method preset, and what a variant changes in the whole."""
+    if isinstance(method, str):
+        return _read("methods", method), {}
+    chosen = _read("methods", method.get("method", DEFAULT_METHOD))
+    own = {k: v for k, v in method.items() if k not in ("name", "method", "description")}
+    if isinstance(own.get("experts"), list):
+        chosen["experts"] = own.pop("experts")
+    return chosen, own
+
+
 def _expert(
     own: Mapping[str, Any], network: Mapping[str, Any], training: Mapping[str, Any], effort: float
 ) -> dict[str, Any]:
@@ -128,7 +143,9 @@ def _system(name: str) -> dict[str, Any]:
 
 def _merge_list(key: str, present: list[Any], changes: Mapping[str, Any]) -> list[Any]:
     items = list(present)
-    for index, change in changes.items():
+    named = ((i, c) for i, c in changes.items() if i != "*")
+    everywhere = ((i, changes["*"]) for i in range(len(items)) if "*" in changes)
+    for index, change in (*everywhere, *named):
         if not str(index).isdigit() or int(index) >= len(items):
             raise FokkerError(
                 f"{key}.{index}: there are {len(items)} {key}; use an index from 0 to "

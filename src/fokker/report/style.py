@@ -118,7 +118,13 @@ class Picture(NamedTuple):
 
 
 def draw(
-    name: str, title: str, caption: str, paint: Callable[[Figure], None], size: tuple[float, float]
+    name: str,
+    title: str,
+    caption: str,
+    paint: Callable[[Figure], None],
+    size: tuple[float, float],
+    *,
+    raster: bool = False,
 ) -> Picture:
     """Paint a figure in the common style.
 
@@ -132,6 +138,8 @@ def draw(
         Adds the axes to an empty figure.
     size
         Width and height in inches.
+    raster
+        Make a PNG in any case, not only of a figure that is too large as SVG.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -147,7 +155,8 @@ def draw(
         FigureCanvasAgg(figure)
         paint(figure)
         svg = _as_svg(figure, name)
-        png = _as_png(figure) if len(svg.encode("utf-8")) > SVG_LIMIT else None
+        large = len(svg.encode("utf-8")) > SVG_LIMIT
+        png = _as_png(figure) if raster or large else None
     return Picture(name, title, caption, svg, png)
 
 

@@ -21,7 +21,7 @@ from ..metrics import GeometryLimits
 from ..model import AbstractScore, Mixture
 from ..system import System
 from ..training import features_of, inference_group, initial_model
-from ..types import Features, Positions
+from ..types import Features, Positions, Time
 from .folder import RunFolder
 
 START_FRAMES = 4096
@@ -50,23 +50,27 @@ class LoadedRun:
         """Force of the expert that serves diffusion time t; no other expert is touched."""
         expert = self.model.expert_at(t)
         offset = np.asarray(self.scaling.offset, np.float32)
-        return Force(expert, self.features, self.scaling.scale, offset, self.system.kT, t)
+        time = jnp.asarray(t, jnp.float32)
+        return Force(expert, self.features, self.scaling.scale, offset, self.system.kT, time)
 
 
 class Force(eqx.Module):
-    """`force(x) = kT score((x - offset) / s, t) / s`, kJ/mol/nm, for one frame in nm."""
+    """`force(x) = kT score((x - offset) / s, t) / s`, kJ/mol/nm, for one frame in nm.
+
+    The time is an array, so that another one needs no compilation.
+    """
 
     model: AbstractScore
     features: Features
     scale: float
     offset: Float[np.ndarray, " dim"]
     kT: float
-    t: float
+    t: Time
 
     def __call__(self, x: Positions) -> Positions:
         """Force on each bead."""
         scaled = (x - self.offset) / self.scale
-        score = self.model.score(scaled, jnp.asarray(self.t, jnp.float32), self.features)
+        score = self.model.score(scaled, self.t, self.features)
         return self.kT / self.scale * score
 
 

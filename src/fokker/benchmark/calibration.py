@@ -1,0 +1,104 @@
+"""Time per optimiser step of every expert, measured before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from ..config import Config, ExpertOptions
+from ..data import prepare
+from ..stage import MAX_BLOCK, Stage, run_block
+from ..training import features_of, initial_model, with_rotation
+from ..workflow.folder import write_atomically
+from ..workflow.source import load_trajectory
+
+ROUNDS = 4
+SECONDS = 0.4
+"""Aimed length of one measurement."""
+
+
+def steps_factor(config: Config, seconds_per_step: dict[str, float], budget: float) -> float:
+    """Multiple of the configured steps that takes so many seconds."""
+    planned = sum(e.training.steps * seconds_per_step[expert_key(e)] for e in config.experts)
+    return budget / planned
+
+
+def calibrate(
+    configs: Iterable[Config], file: Path, say: Callable[[str], None] = lambda _: None
+) -> dict[str, float]:
+    """Seconds per step of every expert of every configuration, by `expert_key`.
+
+    Experts take turns and the least of their times counts, so that other work on the machine
+    spoils none of them alone. Results are kept in a file, so that a benchmark that is continued
+    sets the same steps.
+
+    Parameters
+    ----------
+    configs
+        All of one system.
+    file
+        JSON file of times already measured; it is extended.
+    say
+        Told what is measured.
+    """
+    known: dict[str, float] = json.loads(file.read_bytes()) if file.exists() else {}
+    steppers: dict[str, _Stepper] = {}
+    for config in configs:
+        for index, expert in enumerate(config.experts):
+            key = expert_key(expert)
+            if key not in known and key not in steppers:
+                say(f"measuring the step of {config.method}, expert {index + 1}")
+                steppers[key] = _Stepper(config, index)
+    for _ in range(ROUNDS):
+        for stepper in steppers.values():
+            stepper.measure()
+    known |= {key: stepper.best for key, stepper in steppers.items()}
+    write_atomically(file, json.dumps(known, indent=1))
+    return known
+
+
+def expert_key(expert: ExpertOptions) -> str:
+    """Name of everything that sets the cost of a step."""
+    dumped = expert.model_dump(mode="json")
+    del dumped["training"]["steps"]
+    return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class _Stepper:
+    """One expert, compiled, ready to be timed."""
+
+    def __init__(self, config: Config, index: int):
+        trajectory = load_trajectory(config)
+        system = trajectory.system
+        fraction = config.system.validation_fraction
+        dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
+        expert = config.experts[index]
+        self.data = jnp.asarray(dataset.training)
+        self.stage, self.state = Stage.create(
+            initial_model(config, system, dataset.training).experts[index],
+            config.process.build(),
+            features_of(system),
+            expert.interval,
+            with_rotation(expert, system),
+            centred=system.centred,
+            seed=0,
+        )
+        self.length, self.best = 2, float("inf")
+        self._run()
+        self.length = min(MAX_BLOCK, max(2, round(SECONDS / self._run())))
+
+    def measure(self) -> None:
+        self.best = min(self.best, self._run())
+
+    def _run(self) -> float:
+        """Seconds per step of one block."""
+        began = time.monotonic()
+        self.state, _ = run_block(self.stage, self.state, self.data, self.length)
+        jax.block_until_ready(self.state.step)
+        return (time.monotonic() - began) / self.length

@@ -1,0 +1,195 @@
+"""One cell: train, sample, simulate and evaluate one method with one seed; resumable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from .. import checkpoint
+from ..config import Config, SimulationOptions
+from ..data import prepare
+from ..interruption import Interrupted, Stop
+from ..metrics import compare
+from ..stage import T_MIN
+from ..system import System
+from ..training import inference_group
+from ..trajectory import read_frames
+from ..workflow.evaluate import evaluate
+from ..workflow.folder import RunFolder
+from ..workflow.loaded import load_run, save_config
+from ..workflow.sample import sample
+from ..workflow.simulate import simulate
+from ..workflow.source import load_trajectory
+from ..workflow.train import train
+
+Show = Callable[[str, int, int, str], None]
+"""Told a label, units done, units in total and a note."""
+
+SCAN_TIMES = (0.002, 0.005, 0.01, 0.02, 0.04)
+"""Evaluation times tried for a force at t > 0."""
+
+SCAN_SHARE = 5
+"""A trial simulates this part of the steps."""
+
+
+def finished(cell: Path) -> bool:
+    """Whether a cell is complete."""
+    return bool(RunFolder(cell).read_record().get("cell_finished"))
+
+
+def run_cell(
+    cell: Path, config: Config, *, shared: Path | None, stop: Stop | None, show: Show
+) -> None:
+    """Do what is left to do of a cell.
+
+    Parameters
+    ----------
+    cell
+        Its run folder.
+    config
+        Its configuration.
+    shared
+        Finished cell whose weights (and, if drawn alike, samples) are these; None trains.
+    stop, show
+        For a display.
+
+    Raises
+    ------
+    Interrupted
+        If stopped; the same call continues.
+    """
+    folder = RunFolder(cell)
+    if shared is None:
+        _train(cell, config, stop, show)
+    elif not folder.checkpoint.is_dir():
+        _adopt(folder, config, RunFolder(shared))
+    _check(stop)
+    if "sampling" not in folder.read_record():
+        sample(
+            cell,
+            resume=True,
+            overwrite=True,
+            stop=stop,
+            on_progress=lambda done, n: show("samples", done, n, ""),
+        )
+    _check(stop)
+    if config.simulation.t > T_MIN:
+        config = config.model_copy(update={"simulation": _scan(folder, config, stop, show)})
+    if "simulation" not in folder.read_record():
+        _simulate(cell, config.simulation, None, stop, show, "simulation")
+    _check(stop)
+    show("evaluation", 0, 1, "")
+    evaluate(cell)
+    folder.note(cell_finished=True)
+
+
+def _train(cell: Path, config: Config, stop: Stop | None, show: Show) -> None:
+    """Train, or continue training; a finished training is left as it is."""
+    if RunFolder(cell).read_record().get("trained"):
+        return
+    train(
+        config,
+        cell,
+        resume=True,
+        stop=stop,
+        on_progress=lambda p: show(
+            f"training {p.stage + 1}/{p.n_stages}",
+            p.step,
+            p.n_steps,
+            "  ".join(f"{name} {value:.4f}" for name, value in p.terms.items()),
+        ),
+    )
+    RunFolder(cell).note(trained=True)
+
+
+def training_seconds(cell: Path) -> float | None:
+    """Time of the optimiser steps alone, from the training log."""
+    log = RunFolder(cell).training_log
+    if not log.exists():
+        return None
+    return sum(json.loads(line)["seconds"] for line in log.read_text().splitlines())
+
+
+def _adopt(folder: RunFolder, config: Config, source: RunFolder) -> None:
+    """Take over weights under another configuration, and samples where they would be the same."""
+    loaded = load_run(source.path)
+    manifest = checkpoint.read_manifest(checkpoint.latest(source.checkpoint))
+    metadata = {k: v for k, v in manifest.items() if k not in ("format", "version", "files")}
+    metadata["config"] = config.model_dump(mode="json")
+    record = source.read_record()
+    with folder.locked():
+        save_config(folder, config)
+        shutil.copy2(source.training_log, folder.training_log)
+        if source.topology.exists():
+            shutil.copy2(source.topology, folder.topology)
+        notes = {"training": {**record["training"], "shared_with": source.path.name}}
+        if "sampling" in record and loaded.config.sampling == config.sampling:
+            shutil.copy2(source.samples(loaded.system), folder.samples(loaded.system))
+            notes["sampling"] = record["sampling"]
+        folder.note(system=loaded.system.name, method=config.method, **notes)
+        groups = {"model": inference_group(loaded.model, loaded.start_frames)}
+        checkpoint.save(folder.checkpoint, manifest["progress"]["counter"], groups, metadata)
+
+
+def _simulate(
+    cell: Path,
+    options: SimulationOptions,
+    out: Path | None,
+    stop: Stop | None,
+    show: Show,
+    label: str,
+) -> dict[str, Any]:
+    return simulate(
+        cell,
+        options=options,
+        out=out,
+        resume=True,
+        overwrite=True,
+        stop=stop,
+        on_progress=lambda p: show(label, p.step, p.n_steps, f"diverged {p.diverged}"),
+    )
+
+
+def _scan(folder: RunFolder, config: Config, stop: Stop | None, show: Show) -> SimulationOptions:
+    """Simulation options with the evaluation time of least JS, by trials of a part of the steps."""
+    options = config.simulation
+    stride = options.stride
+    steps = max(stride, options.steps // SCAN_SHARE // stride * stride)
+    tried: dict[str, float] = folder.read_record().get("scan", {})
+    frames = None
+    for t in SCAN_TIMES:
+        if f"{t:g}" in tried:
+            continue
+        trial = options.model_copy(update={"t": t, "steps": steps})
+        out = folder.path / "scan.npy"
+        for file in (out, out.with_name(f".{out.name}.restart")):
+            shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
+        _simulate(folder.path, trial, out, stop, show, f"scan t = {t:g}")
+        system, training = frames = frames or _training_frames(config)
+        js = compare(system, training, read_frames(out, system, allow_failed=True))["js"]
+        tried = {**tried, f"{t:g}": 1.0 if js is None else js}
+        folder.note(scan=tried)
+        out.unlink()
+        shutil.rmtree(out.with_name(f".{out.name}.restart"), ignore_errors=True)
+        _check(stop)
+    return options.model_copy(update={"t": float(min(tried, key=lambda t: tried[t]))})
+
+
+def _training_frames(
+    config: Config,
+) -> tuple[System, Float[np.ndarray, "frames beads dim"]]:
+    trajectory = load_trajectory(config)
+    fraction = config.system.validation_fraction
+    dataset = prepare(trajectory.positions, trajectory.system, validation_fraction=fraction)
+    return trajectory.system, trajectory.positions[dataset.training_index]
+
+
+def _check(stop: Stop | None) -> None:
+    if stop is not None and stop():
+        raise Interrupted

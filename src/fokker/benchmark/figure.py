@@ -1,0 +1,40 @@
+"""The table as a figure: JS of samples and simulation of every row, and the floor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..report.style import RULE, SET_COLOURS, SET_NAMES, Figure, draw, log_ticks
+
+
+def draw_table(table: dict[str, Any]) -> tuple[str, bytes]:
+    """SVG and PNG of the bars of a table (see `table.collect`), with the paper's as points."""
+    rows = table["rows"]
+    width = max(6.0, 1.1 * len(rows) + 1.5)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for offset, kind in ((-0.2, "iid"), (0.2, "sim")):
+            places = [i + offset for i in range(len(rows))]
+            found = [row[f"{kind}_js"] for row in rows.values()]
+            heights = [entry["mean"] or 0.0 for entry in found]
+            errors = [entry["std"] or 0.0 for entry in found]
+            colour = SET_COLOURS[kind]
+            axes.bar(places, heights, 0.36, yerr=errors, color=colour, label=SET_NAMES[kind])
+            reported = [table["paper"].get(name, {}).get(f"{kind}_js") for name in rows]
+            given = [(p, entry["mean"]) for p, entry in zip(places, reported, strict=True) if entry]
+            if given:
+                axes.plot(*zip(*given, strict=True), "D", color="white", mec=RULE, ms=5)
+            floor = table["floor"][f"{kind}_js"]["mean"]
+            if floor:
+                axes.axhline(floor, color=colour, lw=1.0, ls=(0, (3, 2)))
+        axes.set_yscale("log")
+        log_ticks(axes.yaxis)
+        axes.set_ylabel("JS")
+        axes.set_xticks(range(len(rows)), list(rows), rotation=20, ha="right")
+        axes.grid(axis="x", visible=False)
+        axes.legend()
+
+    title = f"{table['system']}: JS by method; dashed: floors; diamonds: the paper"
+    picture = draw("table", title, title, paint, (width, 3.6), raster=True)
+    return picture.svg, picture.png or b""

@@ -1,0 +1,150 @@
+"""What a benchmark is: rows, seeds and how long each row trains."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import Config
+from ..errors import FokkerError
+from ..workflow.folder import write_atomically
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long every row trains: for the same time, or for the same share of its own steps.
+
+    Attributes
+    ----------
+    seconds
+        Training time of one run on a quiet machine, compilation left out; None if `effort` rules.
+    effort
+        Multiple of the presets' steps; None if `seconds` rules.
+    """
+
+    seconds: float | None = None
+    effort: float | None = None
+
+    @staticmethod
+    def parse(text: str) -> Budget:
+        """Read a time such as ``90``, ``60s``, ``5m`` or ``1h30m``.
+
+        Raises
+        ------
+        FokkerError
+            If it is not a time above zero.
+        """
+        found = _DURATION.fullmatch(text.strip())
+        hours, minutes, seconds = (
+            (float(part or 0) for part in found.groups()) if found else [0] * 3
+        )
+        total = 3600 * hours + 60 * minutes + seconds
+        if total <= 0:
+            raise FokkerError(f"--budget {text!r}: write a time such as 60s, 5m or 1h30m.")
+        return Budget(seconds=total)
+
+    @property
+    def sentence(self) -> str:
+        """What the table says about it."""
+        if self.seconds is not None:
+            return (
+                f"Every method trains for the same time, {self.seconds:g} s a run: its steps are "
+                "set from its own measured time per step (the least of several, compilation left "
+                "out), all experts scaled alike, so that its cosine schedule ends with the budget."
+            )
+        return f"Every method trains for {self.effort:g} times the steps of its preset."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole benchmark.
+
+    Attributes
+    ----------
+    folder
+        Where its cells lie.
+    system
+        Name of the system preset.
+    configs
+        Configuration of each row, with the preset's steps and seed 0, in order.
+    seeds
+        Number of seeds; they count from 0.
+    budget
+        Length of training.
+    command
+        The command that made it, printed above the table.
+    """
+
+    folder: Path
+    system: str
+    configs: Mapping[str, Config]
+    seeds: int
+    budget: Budget
+    command: str
+
+    def cell(self, name: str, seed: int) -> Path:
+        """Run folder of a row and seed."""
+        return self.folder / f"{name.replace(' ', '-')}-{seed}"
+
+    def record(self) -> None:
+        """Write `plan.json`, or check that a benchmark to be continued was planned the same.
+
+        Rows and seeds may be added; the rows that are there must be the same.
+
+        Raises
+        ------
+        FokkerError
+            If the budget or a row differs.
+        """
+        file = self.folder / "plan.json"
+        old = _read(file)
+        budget = {"seconds": self.budget.seconds, "effort": self.budget.effort}
+        if old and old["budget"] != budget:
+            raise FokkerError(
+                f"{self.folder}: its cells were trained with another budget, {old['budget']}; "
+                "repeat that one, or choose another --out."
+            )
+        rows = dict(old.get("rows", {}))
+        for name, config in self.configs.items():
+            dumped = config.model_dump(mode="json")
+            if rows.setdefault(name, dumped) != dumped:
+                raise FokkerError(
+                    f"{self.folder}: the row {name!r} was begun with other settings; repeat those, "
+                    "or choose another --out."
+                )
+        write_atomically(file, json.dumps({"budget": budget, "rows": rows}, indent=1))
+
+
+def same_weights(a: Config, b: Config) -> bool:
+    """Whether two rows are one trained model, used differently."""
+    return (a.system, a.process, a.experts) == (b.system, b.process, b.experts)
+
+
+def with_steps(config: Config, factor: float, seed: int) -> Config:
+    """Configuration of a cell: the steps of all experts times a factor, and its seed."""
+    experts = [
+        expert.model_copy(
+            update={
+                "training": expert.training.model_copy(
+                    update={"steps": max(1, round(factor * expert.training.steps))}
+                )
+            }
+        )
+        for expert in config.experts
+    ]
+    return config.model_copy(update={"experts": tuple(experts), "seed": seed})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise FokkerError(f"{file}: not valid JSON; choose another --out.") from error

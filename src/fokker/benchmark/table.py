@@ -1,0 +1,246 @@
+"""From finished cells to the table: numbers first, then JSON, CSV, Markdown and a figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import FokkerError
+from ..report.formats import number, spread
+from ..workflow.folder import RunFolder, write_atomically
+from .cell import finished, training_seconds
+from .figure import draw_table
+from .paper import CITATION, PAPER
+from .plan import Plan
+from .reference import NAME as REFERENCE
+
+RELATIVE_TO = "both"
+"""Row that bond distances are divided by, seed by seed, as in the paper."""
+
+
+RESIDUAL_TIME = 1e-3
+"""Diffusion time at which the table states the Fokker-Planck residual."""
+
+
+class Column(NamedTuple):
+    """One column: its key in `table.json`, its heading, and the part of the table it is in."""
+
+    key: str
+    title: str
+    part: str = "accuracy"
+
+
+COLUMNS = (
+    Column("iid_js", "iid JS"),
+    Column("sim_js", "sim JS"),
+    Column("iid_pmf", "iid PMF"),
+    Column("sim_pmf", "sim PMF"),
+    Column("iid_bond_relative", f"iid bond W1 / {RELATIVE_TO}"),
+    Column("sim_bond_relative", f"sim bond W1 / {RELATIVE_TO}"),
+    Column("iid_bond", "iid bond W1, pm", "stability"),
+    Column("sim_bond", "sim bond W1, pm", "stability"),
+    Column("iid_failed", "iid failed, %", "stability"),
+    Column("sim_failed", "sim failed, %", "stability"),
+    Column("diverged", "diverged chains", "stability"),
+    Column("first_divergence", "first at step", "stability"),
+    Column("residual", "FP residual", "stability"),
+    Column("force_time", "t of the force", "cost"),
+    Column("steps", "optimiser steps", "cost"),
+    Column("training_seconds", "training, s", "cost"),
+    Column("sampling_seconds", "sampling, s", "cost"),
+    Column("steps_per_second", "chain-steps/s", "cost"),
+)
+PARTS = tuple(dict.fromkeys(column.part for column in COLUMNS))
+
+Values = dict[str, float | None]
+Row = dict[str, dict[str, Any]]
+
+
+def collect(plan: Plan) -> dict[str, Any]:
+    """The table of all cells that are finished.
+
+    Returns
+    -------
+    dict
+        `rows` by name, each a table by column of `mean`, `std` (None for one seed) and `values`
+        (by seed); `floor`, `paper`, and what describes the table.
+    """
+    cells: dict[str, dict[int, Values]] = {}
+    floors: list[Values] = []
+    counts: dict[str, Any] = {}
+    for name in (REFERENCE, *plan.configs):
+        for seed in range(plan.seeds):
+            cell = plan.cell(name, seed)
+            if finished(cell):
+                metrics, record = _read(cell)
+                cells.setdefault(name, {})[seed] = _values(cell, metrics, record)
+                floors.append(_floors(metrics))
+                counts = {kind: metrics[kind]["n"] for kind in ("iid", "sim")}
+                counts["training"] = metrics["iid"]["n_training"]
+                counts["chains"] = record["simulation"]["chains"]
+                counts["simulated_steps"] = record["simulation"]["steps"]
+    base = cells.get(RELATIVE_TO, {})
+    for by_seed in cells.values():
+        for seed, values in by_seed.items():
+            for kind in ("iid", "sim"):
+                own, other = values[f"{kind}_bond"], base.get(seed, {}).get(f"{kind}_bond")
+                values[f"{kind}_bond_relative"] = own / other if own and other else None
+    return {
+        "system": plan.system,
+        "command": plan.command,
+        "budget": plan.budget.sentence,
+        "counts": counts,
+        "columns": {column.key: column.title for column in COLUMNS},
+        "rows": {name: _row(list(by_seed.values())) for name, by_seed in cells.items()},
+        "floor": _row(floors),
+        "paper": {
+            name: {key: {"mean": mean, "std": std} for key, (mean, std) in row.items()}
+            for name, row in PAPER.get(plan.system, {}).items()
+        },
+        "citation": CITATION,
+    }
+
+
+def write(plan: Plan, table: dict[str, Any]) -> None:
+    """Write `table.json`, `table.csv`, `table.md`, `table.svg` and `table.png`."""
+    folder = plan.folder
+    write_atomically(folder / "table.json", json.dumps(table, indent=1, allow_nan=False))
+    write_atomically(folder / "table.csv", _as_csv(table))
+    write_atomically(folder / "table.md", as_markdown(table))
+    if table["rows"]:
+        svg, png = draw_table(table)
+        write_atomically(folder / "table.svg", svg)
+        (folder / "table.png").write_bytes(png)
+
+
+def as_text(table: dict[str, Any], part: str) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of one part of the table; columns without any number are left out."""
+    rows, paper = table["rows"], table["paper"]
+    lines: list[tuple[str, Row]] = []
+    for name in (*rows, *(name for name in paper if name not in rows)):
+        lines += [(name, rows[name])] if name in rows else []
+        lines += [(f"{name} (paper)", paper[name])] if name in paper else []
+    lines.append(("floor", table["floor"]))
+    keys = [column.key for column in COLUMNS if column.part == part]
+    used = [k for k in keys if any(_mean(row, k) is not None for _, row in lines)]
+    filled = [(n, row) for n, row in lines if any(_mean(row, k) is not None for k in used)]
+    headings = ["method", *(table["columns"][key] for key in used)]
+    return headings, [[name, *(_entry(row, key) for key in used)] for name, row in filled]
+
+
+def as_markdown(table: dict[str, Any]) -> str:
+    """The table with the command that made it above."""
+    counts = table["counts"]
+    text = [f"# {table['system']}", "", f"    {table['command']}", "", table["budget"], ""]
+    if counts:
+        text += [
+            f"{counts['training']:,} training frames, {counts['iid']:,} samples, "
+            f"{counts['sim']:,} frames of {counts['chains']:,} chains x "
+            f"{counts['simulated_steps']:,} steps. Mean ± standard deviation over seeds. The floor "
+            "is what a perfect model would score at these counts. Training time is that of the "
+            "optimiser's blocks; sampling and simulation include what had to be compiled. FP "
+            f"residual: root mean square of R / D at t near {RESIDUAL_TIME:g}. Rows marked paper: "
+            f"{table['citation']}, at its own counts and training.",
+            "",
+        ]
+    for part in PARTS:
+        headings, lines = as_text(table, part)
+        rows = [headings, ["---"] + ["---:"] * (len(headings) - 1), *lines]
+        text += [f"## {part.capitalize()}", ""]
+        text += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return "\n".join(text)
+
+
+def _as_csv(table: dict[str, Any]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    keys = list(table["columns"])
+    writer.writerow(["method", *(f"{key}_{part}" for key in keys for part in ("mean", "std"))])
+    for name, row in (*table["rows"].items(), ("floor", table["floor"])):
+        cells = [row.get(key, {}).get(part) for key in keys for part in ("mean", "std")]
+        writer.writerow([name, *("" if cell is None else repr(cell) for cell in cells)])
+    return out.getvalue()
+
+
+def _read(cell: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    folder = RunFolder(cell)
+    try:
+        return json.loads(folder.metrics.read_bytes()), folder.read_record()
+    except (OSError, ValueError) as error:
+        raise FokkerError(f"{folder.metrics}: not readable; delete {cell} and go on.") from error
+
+
+def _values(cell: Path, metrics: dict[str, Any], record: dict[str, Any]) -> Values:
+    """Every column of one cell, but for those that need another cell."""
+    simulation = record["simulation"]
+    values: Values = {}
+    for kind in ("iid", "sim"):
+        found = metrics[kind]
+        values |= {f"{kind}_js": found["js"], f"{kind}_pmf": found["pmf"]}
+        values |= {f"{kind}_bond": _bond(found["bonds"], "w1")}
+        values |= {f"{kind}_failed": 100.0 * found["failed_fraction"]}
+    first = simulation["diverged_at"]
+    return values | {
+        "diverged": simulation["diverged"],
+        "first_divergence": first[0] if first else None,
+        "force_time": simulation.get("t"),
+        "residual": _residual(metrics.get("residual")),
+        "steps": record.get("training", {}).get("steps"),
+        "training_seconds": training_seconds(cell),
+        "sampling_seconds": record["sampling"]["seconds"],
+        "steps_per_second": simulation["steps_per_second"],
+    }
+
+
+def _floors(metrics: dict[str, Any]) -> Values:
+    values: Values = {}
+    for kind in ("iid", "sim"):
+        found = metrics[kind]
+        values |= {f"{kind}_js": found["js_floor"], f"{kind}_pmf": found["pmf_floor"]}
+        values |= {f"{kind}_bond": _bond(found["bonds"], "floor")}
+    return values
+
+
+def _bond(bonds: dict[str, dict[str, float | None]], key: str) -> float | None:
+    """Mean over the peptide C-N bonds (over all bonds where there is none) in pm."""
+    peptide = [b for b in bonds if {atom.split("-")[-1] for atom in b.split()} == {"C", "N"}]
+    found = [bonds[label][key] for label in peptide or bonds]
+    known = [1e3 * value for value in found if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(found) else None
+
+
+def _residual(residual: dict[str, Any] | None) -> float | None:
+    if not residual:
+        return None
+    nearest = min(range(len(residual["t"])), key=lambda i: abs(residual["t"][i] - RESIDUAL_TIME))
+    return residual["rms"][nearest]
+
+
+def _row(cells: list[Values]) -> Row:
+    row: Row = {}
+    for key in dict.fromkeys(key for cell in cells for key in cell):
+        values = [cell[key] for cell in cells]
+        known = [value for value in values if value is not None]
+        row[key] = {
+            "mean": statistics.fmean(known) if known else None,
+            "std": statistics.stdev(known) if len(known) > 1 else None,
+            "values": values,
+        }
+    return row
+
+
+def _mean(row: Row, key: str) -> float | None:
+    return row.get(key, {}).get("mean")
+
+
+def _entry(row: Row, key: str) -> str:
+    mean, std = _mean(row, key), row.get(key, {}).get("std")
+    if mean is None:
+        return ""
+    if key == "force_time":
+        return f"{mean:g}"
+    return spread(mean, std) if std else number(mean)

@@ -1,0 +1,153 @@
+"""`fokker benchmark`: the paper's table as one command."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..errors import FokkerError
+from ..interruption import Stop
+from . import settings
+from .display import Bar, console, told
+
+EPILOG = (
+    "**Examples:** `fokker benchmark mueller-brown --seeds 1`; `fokker benchmark "
+    "alanine-dipeptide --methods both,fokker --budget 10m --out runs/table`; "
+    "`fokker benchmark mueller-brown --methods both --variant strong=strong.toml`"
+)
+
+
+def benchmark(
+    system: settings.System,
+    methods: Annotated[
+        str | None, typer.Option(help="Rows, separated by commas; default: the paper's and ours.")
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="A further row: a TOML file with `method`, the preset it changes, and what it "
+            "changes. Repeatable.",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each row, counted from 0.")] = 3,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Training time of each run, for example 60s or 5m; default 60s."),
+    ] = None,
+    effort: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="In place of --budget: this multiple of the presets' steps."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder; default runs/benchmark-SYSTEM.")
+    ] = None,
+    config: settings.File = None,
+    change: settings.Changes = None,
+    trajectory: settings.TrajectoryFiles = None,
+    topology: settings.Topology = None,
+    select: settings.Select = None,
+    temperature: settings.Temperature = None,
+    stride: settings.Stride = None,
+) -> None:
+    """Train and judge several methods on one system, several seeds of each; print the table.
+
+    Every cell is a run folder, FOLDER/METHOD-SEED. Ctrl-C saves; the same command continues, and a
+    finished cell is never done again. Writes table.json, table.csv, table.md, table.svg and
+    table.png. In `--set`, `experts.*` means every expert.
+    """
+    stop = Stop()
+    command = shlex.join(["fokker", *sys.argv[1:]])
+    with told(stop, command):
+        from ..benchmark import ROWS, Budget, Plan, run
+        from ..benchmark.table import PARTS, as_text
+
+        if budget is not None and effort is not None:
+            raise FokkerError("--budget and --effort: give one of the two.")
+        rows: dict[str, Any] = {}
+        if methods or not variant:
+            rows = {n.strip(): n.strip() for n in (methods or ",".join(ROWS)).split(",")}
+        rows |= dict(_variant(text) for text in variant or ())
+        configs = {
+            name: settings.configuration(
+                system,
+                method,
+                file=config,
+                changes=change,
+                effort=1.0,
+                seed=None,
+                trajectory=trajectory,
+                topology=topology,
+                select=select,
+                temperature=temperature,
+                stride=stride,
+            )
+            for name, method in rows.items()
+        }
+        length = Budget(effort=effort) if effort else Budget.parse(budget or "60s")
+        folder = out or Path("runs") / f"benchmark-{system}"
+        with _Bars() as bars:
+            table = run(
+                Plan(folder, system, configs, seeds, length, command),
+                stop=stop,
+                show=bars.show,
+                say=bars.say,
+            )
+        for part in PARTS:
+            console.print(_screen(f"{system}: {part}", *as_text(table, part)))
+        console.print(table["budget"])
+        console.print(f"table: {folder / 'table.md'}")
+
+
+def _variant(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and content of `name=file.toml`."""
+    from ..config import read_toml
+
+    name, separator, path = text.partition("=")
+    if not separator or not name or "/" in name:
+        raise FokkerError(f"--variant {text!r}: write it as name=file.toml.")
+    return name, {**read_toml(Path(path)), "name": name}
+
+
+def _screen(title: str, headings: list[str], lines: list[list[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
+    for heading in headings:
+        first = heading == "method"
+        table.add_column(heading, justify="left" if first else "right", no_wrap=first)
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+class _Bars:
+    """One progress bar at a time, replaced when the label changes."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._label = ""
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._close()
+
+    def show(self, label: str, done: int, total: int, note: str) -> None:
+        if self._bar is None or label != self._label:
+            self._close()
+            self._bar, self._label = Bar().__enter__(), label
+        self._bar.show(label, done, total, note)
+
+    def say(self, text: str) -> None:
+        self._close()
+        console.print(text)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None

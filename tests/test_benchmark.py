@@ -1,0 +1,199 @@
+"""The benchmark command on a toy system of seconds: resumable, honest, and the same for a seed."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fokker.benchmark import Budget, Plan
+from fokker.benchmark import run as run_plan
+from fokker.benchmark.plan import same_weights, with_steps
+from fokker.benchmark.table import _bond
+from fokker.cli import app
+from fokker.config import parse, read_toml
+from fokker.errors import FokkerError
+from fokker.interruption import Interrupted, Stop
+from fokker.presets import assignment, combine
+
+TINY = [
+    "experts.*.network.width=8",
+    "experts.*.network.depth=1",
+    "experts.*.training.batch_size=16",
+    "experts.*.training.steps=20",
+    "sampling.n=200",
+    "sampling.batch_size=200",
+    "sampling.sampler.steps=5",
+    "simulation.chains=10",
+    "simulation.steps=100",
+    "simulation.stride=10",
+]
+VARIANTS = Path(__file__).parents[1] / "benchmarks" / "variants"
+ROWS = ("reference dynamics", "diffusion", "two-for-one", "half")
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    variant = folder / "half.toml"
+    variant.write_text(
+        'method = "both"\n[experts.0.training.objectives.fokker-planck]\nfraction = 0.5\n'
+    )
+    more = [part for text in TINY for part in ("-s", text)]
+    return ["mixture-2d", "--methods", "diffusion,two-for-one", "--variant", f"half={variant}",
+            "--effort", 0.5, "-o", folder / "out", *more]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(arguments):
+    call("benchmark", *arguments, "--seeds", 1)
+    return arguments[arguments.index("-o") + 1]
+
+
+def test_table_has_every_row_and_file(finished):
+    table = json.loads((finished / "table.json").read_text())
+    assert tuple(table["rows"]) == ROWS
+    for name in ROWS:
+        for key in ("iid_js", "sim_js", "iid_pmf", "sim_pmf", "sim_failed", "steps_per_second"):
+            assert table["rows"][name][key]["mean"] is not None
+    assert table["rows"]["half"]["steps"]["mean"] == 3 * 10
+    assert table["floor"]["sim_js"]["mean"] > 0
+    assert table["rows"]["reference dynamics"]["diverged"]["mean"] == 0
+    text = (finished / "table.md").read_text()
+    assert "    fokker" in text
+    assert all(f"| {name} |" in text for name in ROWS)
+    lines = list(csv.DictReader((finished / "table.csv").open()))
+    assert [line["method"] for line in lines] == [*ROWS, "floor"]
+    assert float(lines[1]["sim_js_mean"]) == table["rows"]["diffusion"]["sim_js"]["mean"]
+    assert (finished / "table.svg").read_text().startswith("<svg")
+    assert (finished / "table.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_for_one_has_the_weights_of_diffusion_and_its_best_time(finished):
+    table = json.loads((finished / "table.json").read_text())
+    diffusion, two = table["rows"]["diffusion"], table["rows"]["two-for-one"]
+    assert two["iid_js"]["values"] == diffusion["iid_js"]["values"]
+    record = json.loads((finished / "two-for-one-0" / "run.json").read_text())
+    assert record["training"]["shared_with"] == "diffusion-0"
+    assert record["simulation"]["t"] == float(min(record["scan"], key=record["scan"].get))
+    assert len(record["scan"]) > 3
+    weights = [
+        next((finished / f"{name}-0" / "checkpoint").glob("*/model.safetensors")).read_bytes()
+        for name in ("diffusion", "two-for-one")
+    ]
+    assert weights[0] == weights[1]
+    # A cell is a run like any other.
+    call("sample", finished / "two-for-one-0", "-n", 10, "-o", finished / "few.npy")
+
+
+def test_finished_cells_are_left_alone_and_seeds_are_added(finished, arguments):
+    log = finished / "half-0" / "run.json"
+    before = log.stat().st_mtime_ns
+    table = json.loads((finished / "table.json").read_text())
+    output = call("benchmark", *arguments, "--seeds", 2)
+    assert "half, seed 0" not in output
+    assert "half, seed 1" in output
+    assert log.stat().st_mtime_ns == before
+    again = json.loads((finished / "table.json").read_text())
+    for name in ROWS:
+        entry = again["rows"][name]["sim_js"]
+        assert entry["values"][0] == table["rows"][name]["sim_js"]["values"][0]
+        assert entry["values"][0] != entry["values"][1]
+        assert entry["std"] > 0
+    assert re.search(r"\| half \| [\d.]+ ± [\d.]+", (finished / "table.md").read_text())
+
+
+def test_a_benchmark_of_other_settings_is_refused(finished, arguments):
+    flat = " ".join(call("benchmark", *arguments, "-s", "simulation.steps=50", code=2).split())
+    assert "the row 'diffusion' was begun with other settings" in flat
+    changed = [0.25 if a == 0.5 else a for a in arguments]
+    assert "another budget" in " ".join(call("benchmark", *changed, code=2).split())
+
+
+def test_mistakes_are_one_sentence(tmp_path):
+    for given, match in (
+        (["--budget", "soon"], "write a time such as"),
+        (["--budget", "5m", "--effort", "2"], "one of the two"),
+        (["--methods", "bth"], "did you mean 'both'"),
+        (["--variant", "x"], "name=file.toml"),
+        (["--variant", f"x={tmp_path}/no.toml"], "no.toml"),
+    ):
+        output = call("benchmark", "mixture-2d", "-o", tmp_path / "out", *given, code=2)
+        assert match in " ".join(output.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("60s", 60), ("5m", 300), ("1h30m", 5400), ("1.5m", 90)]
+)
+def test_budget_is_read(text, seconds):
+    assert Budget.parse(text).seconds == seconds
+
+
+def config(method="both"):
+    return parse(combine("mixture-2d", method, [assignment(text) for text in TINY]), "test")
+
+
+def test_a_budget_sets_steps_once_and_an_interrupted_one_continues(tmp_path):
+    plan = Plan(tmp_path / "out", "mixture-2d", {"both": config()}, 1, Budget(seconds=0.3), "x")
+    stop = Stop()
+
+    def show(label, *rest):
+        stop.requested = label.startswith("training 2")
+
+    with pytest.raises(Interrupted):
+        run_plan(plan, stop=stop, show=show)
+    speeds = (plan.folder / "calibration.json").read_text()
+    table = run_plan(plan)
+    assert (plan.folder / "calibration.json").read_text() == speeds
+    assert len(json.loads(speeds)) == 3
+    steps = table["rows"]["both"]["steps"]["mean"]
+    slowest, fastest = max(json.loads(speeds).values()), min(json.loads(speeds).values())
+    assert 0.9 * 0.3 / slowest < steps < 1.1 * 0.3 / fastest + 3
+
+
+def test_rows_that_share_weights_are_known():
+    assert same_weights(config("diffusion"), config("two-for-one"))
+    assert not same_weights(config("diffusion"), config("fokker-planck"))
+    assert [e.training.steps for e in with_steps(config(), 2.5, 7).experts] == [50, 50, 50]
+
+
+def test_bond_column_is_the_peptide_bond():
+    bonds = {"ACE1-C ALA2-N": {"w1": 1e-3}, "ALA2-N ALA2-CA": {"w1": 5e-3}}
+    assert _bond(bonds, "w1") == pytest.approx(1.0)
+    assert _bond({"A-X B-Y": {"w1": 2e-3}}, "w1") == pytest.approx(2.0)
+    assert _bond({}, "w1") is None
+
+
+def test_every_variant_of_the_ablations_is_a_configuration():
+    used = set()
+    for line in (VARIANTS.parent / "ablations.sh").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["table"]:
+            used |= set(words[3:])
+            for method in words[2].split(","):
+                combine("mueller-brown", method)
+    assert used == {path.stem for path in VARIANTS.glob("*.toml")}
+    for name in used:
+        variant = {**read_toml(VARIANTS / f"{name}.toml"), "name": name}
+        made = parse(combine("alanine-dipeptide", variant), name)
+        assert made.method == name
+        assert made != parse(combine("alanine-dipeptide", variant["method"]), name)
+
+
+def test_a_variant_must_name_a_preset(tmp_path):
+    with pytest.raises(FokkerError, match="did you mean 'both'"):
+        combine("mixture-2d", {"name": "mine", "method": "bth"})
+    raw = combine("mixture-2d", {"name": "one", "method": "both", "experts": [
+        {"interval": [0.0, 1.0], "training": {"steps": 0.5}},
+    ]})  # fmt: skip
+    assert raw["method"] == "one"
+    assert [e["training"]["steps"] for e in raw["experts"]] == [5000]
