@@ -15,6 +15,7 @@ from .. import __version__
 from ..interruption import Stop
 from . import settings
 from .display import Bar, console, metrics_table, told
+from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weights
 from .settings import configuration
 
 app = typer.Typer(
@@ -245,6 +246,10 @@ def run(
                 relax(out)
         _evaluate(out, None, None, reference)
         _report(out)
+
+
+app.command("export-openmm", epilog=OPENMM_EXAMPLE)(export_openmm)
+app.command("export-weights", epilog=WEIGHTS_EXAMPLE)(export_weights)
 
 
 def _train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
