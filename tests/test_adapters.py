@@ -182,6 +182,21 @@ def test_openmm_force_on_some_particles_of_a_system(loaded, frames, truth):
         fokker_force(loaded, particles=[0, 1, 2])
 
 
+def test_openmm_copies_do_not_feel_each_other(loaded, frames, truth):
+    openmm = pytest.importorskip("openmm")
+    from fokker.adapters.openmm import system, topology
+
+    made = system(loaded, copies=3)
+    context = openmm.Context(
+        made, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
+    )
+    energy, forces = openmm_energy_and_forces(context, np.concatenate(frames[:3]))
+    assert_same((energy, forces.reshape(3, 5, 3)), (truth[0][:3].sum(), truth[1][:3]))
+    assert made.getNumForces() == 1
+    many = topology(loaded, copies=3)
+    assert (many.getNumAtoms(), many.getNumChains(), many.getNumBonds()) == (15, 3, 12)
+
+
 def test_openmm_verlet_is_our_frictionless_langevin(in_openmm, loaded, frames):
     """The same leapfrog: velocities half a step behind, kick, drift."""
     dt, n = 0.002, 50
@@ -242,8 +257,8 @@ def test_openmmml_refuses_other_atoms_and_arguments(run):
         other.addAtom(name, app.Element.getBySymbol(name), residue)
     with pytest.raises(FokkerError, match="is N, the bead ACE1-C"):
         potential.createSystem(other)
+    other.addAtom("C", app.element.carbon, residue)
     with pytest.raises(FokkerError, match="6 atoms do not fit"):
-        other.addAtom("C", app.element.carbon, residue)
         potential.createSystem(other)
 
 
