@@ -129,8 +129,8 @@ def our_frames(loaded, x0: np.ndarray, steps: int, stride: int, seed: int) -> np
     return np.concatenate(blocks)
 
 
-def best(work: Callable[[], object], steps: int, repeats: int = 5) -> float:
-    """Microseconds a step: the fastest of a few repeats, the one least disturbed."""
+def best(work: Callable[[], object], steps: int, repeats: int = 40) -> float:
+    """Microseconds a step: the fastest of short repeats, one that nothing else disturbed."""
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -150,8 +150,8 @@ def overhead(loaded) -> list[str]:
         (CHAINS, ("Reference",), 500),
     ):
         x0 = chosen_frames(loaded, copies, 3)
-        our_frames(loaded, x0, 100, 100, 0)
-        own = best(lambda x0=x0, steps=steps: our_frames(loaded, x0, steps, 100, 0), steps)
+        our_frames(loaded, x0, steps, steps, 0)
+        own = best(lambda x0=x0, steps=steps: our_frames(loaded, x0, steps, steps, 0), steps)
         rows = [("fokker", own)]
         for platform in platforms:
             context = context_of(loaded, platform, copies)
