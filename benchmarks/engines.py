@@ -216,8 +216,8 @@ def main() -> None:
         "## Distribution",
         "\n".join(distribution(loaded)),
         "## Cost of a step",
-        "Processor time of all threads, since the machine may have other work. Of 256 chains, those "
-        "of OpenMM are `system(run, copies=256)`.",
+        "Processor time of all threads, since the machine may have other work. Of 256 chains, "
+        "those of OpenMM are `system(run, copies=256)`.",
         "\n".join(overhead(loaded)),
     ]
     out.write_text("\n\n".join(parts) + "\n")
