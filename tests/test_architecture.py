@@ -21,7 +21,7 @@ LAYERS = [
     ("config", "presets"),
     ("training",),
     ("workflow",),
-    ("benchmark",),
+    ("benchmark", "adapters"),
     ("cli",),
     ("__main__",),
 ]
@@ -66,6 +66,7 @@ def test_nothing_is_unpickled_or_evaluated(path):
     text = path.read_text()
     for word in ("pickle.", "import pickle", "allow_pickle=True", "joblib", "yaml.load", "marshal"):
         assert word not in text
+    assert "XmlSerializer" not in text  # OpenMM's XML of a Python force holds a pickle
     calls = [n.func for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]
     names = {f.id for f in calls if isinstance(f, ast.Name)}
     assert not names & {"eval", "exec"}
@@ -80,7 +81,9 @@ def test_concrete_classes_are_never_subclassed(path):
             for base in node.bases:
                 name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
                 external = {"Module", "BaseModel", "ABC", "Enum", "StrEnum", "Generic"}
-                assert name.startswith("Abstract") or name in allowed | external, name
+                plugged_into = {"Calculator", "MLPotentialImpl", "MLPotentialImplFactory"}
+                known = allowed | external | plugged_into
+                assert name.startswith("Abstract") or name in known, name
 
 
 def test_import_is_fast_and_starts_no_device():

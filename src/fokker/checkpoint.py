@@ -69,7 +69,7 @@ def save(
         temporary.mkdir(parents=True, exist_ok=True)
         files = {}
         for name, tree in groups.items():
-            data = serialise(_named_arrays(tree))
+            data = serialise(named_arrays(tree))
             files[f"{name}.safetensors"] = {
                 "bytes": len(data),
                 "sha256": hashlib.sha256(data).hexdigest(),
@@ -184,7 +184,8 @@ def load(path: Path, name: str, like: Tree) -> Tree:
     return eqx.combine(jax.tree_util.tree_unflatten(structure, values), rest)
 
 
-def _named_arrays(tree: Any) -> dict[str, np.ndarray]:
+def named_arrays(tree: Any) -> dict[str, np.ndarray]:
+    """Arrays of a pytree by the path of attributes and indices that leads to each."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, is_array))
     return {_name(path): np.asarray(leaf, order="C") for path, leaf in leaves}
 

@@ -17,6 +17,7 @@ from . import settings
 from .benchmark import EPILOG as BENCHMARK_EPILOG
 from .benchmark import benchmark
 from .display import Bar, console, metrics_table, told
+from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weights
 from .settings import configuration
 
 app = typer.Typer(
@@ -250,6 +251,8 @@ def run(
 
 
 app.command(epilog=BENCHMARK_EPILOG)(benchmark)
+app.command("export-openmm", epilog=OPENMM_EXAMPLE)(export_openmm)
+app.command("export-weights", epilog=WEIGHTS_EXAMPLE)(export_weights)
 
 
 def _train(config: Any, out: Path, resume: bool, stop: Stop) -> None:

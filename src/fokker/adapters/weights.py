@@ -1,0 +1,122 @@
+r"""Weights of a run in one safetensors file, for a forward pass in another framework.
+
+Arrays are named as the attributes of the model: `experts.0.network.trunk.first.weight`. Linear maps
+have the layout of PyTorch: `weight` of shape (out, in), `y = weight @ x + bias`. The header entry
+`fokker` is JSON; it has
+
+    format, version     "fokker-weights", 1
+    system              beads, bonds, kT (kJ/mol), whether translation is removed (`centred`)
+    scale, offset       nm: scaled = (x - offset) / scale
+    t                   diffusion time of the simulation
+    process             name and parameters, see `fokker.process`
+    degrees_of_freedom  D
+    experts             for each: interval of t, kind ("energy" or "score"), options of its network,
+                        prefix of its arrays
+    arrays              shape and type of every array
+
+Energy of an expert of kind "energy" with the network "invariant", `E = kT u(scaled, t)` in kJ/mol,
+from the arrays after the prefix (`geometry.`, the standardisation, and `trunk.`, the weights):
+
+    alpha, sigma = process(t)
+    r   = sqrt(|incidence @ x|^2 + 1e-12)                              per pair
+    z_r = (r - alpha distance_mean) / sqrt(alpha^2 distance_std^2 + 2 sigma^2)
+    a, b, c = edges @ x                                                per tetrad
+    v   = a . (b x c)
+    z_v = (v - alpha^3 volume_mean) / sqrt(alpha^6 volume_std^2 + 2 sigma^2 alpha^4 mean_area
+                                           + 8 sigma^4 alpha^2 mean_length + 48 sigma^6)
+    L   = 2 log(alpha / sigma)
+    w   = 2 pi L / (4, 8, 16, 32)
+    h   = silu(first(concat(z_r, z_v, L / 10, sin w, cos w)))
+    h   = h + silu(layer(h))                                           for each of layers
+    u   = last(h) + sum z_r^2 / N + D/2 mean log(alpha^2 distance_std^2 + 2 sigma^2)
+
+The other networks are in `fokker.network`, one file each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import checkpoint
+from ..errors import FokkerError
+from ..workflow.loaded import LoadedRun
+from .evaluator import Run, opened
+
+FORMAT = "fokker-weights"
+VERSION = 1
+
+
+def export_weights(run: Run, out: Path, *, overwrite: bool = False) -> None:
+    """Write the averaged weights and constants of every expert; see the module for the layout.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run, or the run itself.
+    out
+        `.safetensors` file.
+    overwrite
+        Replace a file that exists.
+
+    Raises
+    ------
+    FokkerError
+        If the run is bad or the file cannot be written; one that was there stays.
+    """
+    from safetensors.numpy import save
+
+    if out.suffix != ".safetensors":
+        raise FokkerError(f"{out}: weights are written as safetensors; use that suffix.")
+    if out.exists() and not overwrite:
+        raise FokkerError(f"{out}: already exists; choose another name or use --overwrite.")
+    loaded = opened(run)
+    arrays = checkpoint.named_arrays(loaded.model)
+    metadata = {"fokker": json.dumps(describe(loaded, arrays))}
+    _write(out, save(arrays, metadata=metadata))
+
+
+def describe(loaded: LoadedRun, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return the `fokker` entry of the header."""
+    config = loaded.config
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "system": loaded.system.model_dump(mode="json"),
+        "scale": loaded.scaling.scale,
+        "offset": loaded.scaling.offset,
+        "t": config.simulation.t,
+        "process": config.process.model_dump(mode="json"),
+        "degrees_of_freedom": loaded.system.degrees_of_freedom,
+        "experts": [
+            {
+                "interval": expert.interval,
+                "kind": expert.kind,
+                "network": expert.network.model_dump(mode="json"),
+                "prefix": f"experts.{index}.network.",
+            }
+            for index, expert in enumerate(config.experts)
+        ],
+        "arrays": {
+            name: {"shape": array.shape, "dtype": str(array.dtype)}
+            for name, array in arrays.items()
+        },
+    }
+
+
+def _write(out: Path, data: bytes) -> None:
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, out)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise FokkerError(
+            f"{out}: could not be written ({error.strerror}); check the folder and its space."
+        ) from error
