@@ -83,6 +83,8 @@ def train(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    mapping: settings.Mapping = None,
+    variables: settings.Variables = None,
     resume: settings.Resume = False,
 ) -> None:
     """Train a model into a run folder.
@@ -104,6 +106,8 @@ def train(
             select=select,
             temperature=temperature,
             stride=stride,
+            mapping=mapping,
+            variables=variables,
         )
         _train(chosen, out, resume, stop)
 
@@ -208,6 +212,8 @@ def run(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    mapping: settings.Mapping = None,
+    variables: settings.Variables = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
 ) -> None:
@@ -232,6 +238,8 @@ def run(
             select=select,
             temperature=temperature,
             stride=stride,
+            mapping=mapping,
+            variables=variables,
         )
         _train(chosen, out, resume, stop)
         folder = RunFolder(out)

@@ -1,6 +1,7 @@
 """Metrics: they take trajectories and a `System` and return plain data; they never see a model."""
 
-from .collective_variables import angle, compute, compute_all, dihedral, distance, triple_product
+from ..variables import angle, dihedral, distance, triple_product
+from .collective_variables import compute, compute_all
 from .divergence import (
     jensen_shannon,
     jensen_shannon_error,

@@ -17,7 +17,8 @@ from jaxtyping import Float
 
 from ..errors import FokkerError
 from ..system import System
-from .collective_variables import angle, compute, distance
+from ..variables import angle, distance
+from .collective_variables import compute
 from .divergence import (
     jensen_shannon,
     jensen_shannon_error,

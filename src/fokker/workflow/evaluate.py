@@ -75,7 +75,7 @@ def evaluate(
             f"{run}: neither samples nor a simulation here; run `fokker sample {run}` or "
             f"`fokker simulate {run}` first."
         )
-    trajectory = load_trajectory(loaded.config)
+    trajectory = load_trajectory(loaded.config, system)
     fraction = loaded.config.system.validation_fraction
     dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
     training = trajectory.positions[dataset.training_index]
