@@ -8,7 +8,7 @@ from typing import Any
 from ..system import CollectiveVariable, System
 from ..variables import longest_path, separation
 
-_MOST = 64
+_MOST = 32
 """Dihedrals of a peptide that are taken at most, the backbone first."""
 
 _EXTENDED = (0.1, 0.15)
