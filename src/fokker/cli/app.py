@@ -15,6 +15,7 @@ from .. import __version__
 from ..interruption import Stop
 from . import settings
 from .display import Bar, console, metrics_table, told
+from .inspect import inspect
 from .settings import configuration
 
 app = typer.Typer(
@@ -187,6 +188,11 @@ def evaluate(
     """
     with told(_stop()):
         _evaluate(run, samples, simulation, reference)
+
+
+app.command(epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --temperature 300`")(
+    inspect
+)
 
 
 @app.command(epilog="**Example:** `fokker report runs/ala`, then open runs/ala/report.html")

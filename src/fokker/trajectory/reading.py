@@ -131,6 +131,23 @@ def read_frames(
     return frames
 
 
+def box_of(path: Path, system: System) -> tuple[float, float, float] | None:
+    """Edge lengths of the periodic box of the first frame, nm; None if the file has no real one.
+
+    Raises
+    ------
+    FokkerError
+        On every kind of bad file.
+    """
+    source = open_source(path, system)
+    _, cells = next(source.chunks(np.arange(1)), (None, None))
+    if cells is None or not len(cells):
+        return None
+    a, b, c = np.linalg.norm(cells[0].astype(np.float64), axis=-1)
+    dummy = not np.isfinite([a, b, c]).all() or min(a, b, c) < 2 * checks.BOND_RANGE[0]
+    return None if dummy else (float(a), float(b), float(c))
+
+
 def _check_count(files: str, n_frames: int, min_frames: int, stride: int) -> None:
     if n_frames < min_frames:
         raise FokkerError(
