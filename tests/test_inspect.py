@@ -47,7 +47,7 @@ def test_what_is_shown_of_a_molecule(tmp_path):
         found["training_frames"] / found["correlation_time"]
     )
     assert found["box"] is None
-    for text in ("1,997 frames", "10 atoms", "300 K", "ALA2-CA", "phi", "8 beads", "7 bonds"):
+    for text in ("1,997 frames", "10 atoms", "300 K", "ALA2-CA", "phi", "9 beads", "8 bonds"):
         assert text in shown
     assert not (tmp_path / "checkpoint").exists()
 
@@ -69,7 +69,8 @@ def test_a_choice_of_beads_and_variables_is_shown_before_it_is_trained(tmp_path)
     assert [bond["beads"] for bond in found["bonds"]] == [[0, 1], [1, 2]]
     assert [v["kind"] for v in found["collective_variables"]] == ["angle", "rmsd"]
     assert [v["unit"] for v in found["collective_variables"]] == ["rad", "nm"]
-    assert "beads.toml" in shown
+    assert found["mapping"] == str(mapping)
+    assert "3 beads" in shown
 
 
 def test_presets_and_model_potentials():
@@ -92,7 +93,7 @@ def test_a_box_is_told(tmp_path):
     ("arguments", "match"),
     [
         (["molecule"], "needs --trajectory"),
-        (["alanine"], "no systems preset"),
+        (["alanine"], "no system preset"),
         (["molecule", *OWN, "--mapping", "cg"], "no mapping 'cg'"),
         (["molecule", *OWN, "--cv", "chi9"], "'chi9': the beads do not define it"),
         (["molecule", *OWN, "--cv", "rmsd none.pdb"], "none.pdb"),

@@ -86,7 +86,8 @@ def _facts(found: dict[str, Any]) -> Table:
         table.add_row("trajectory", f"{file['path']}: {file['frames']:,} frames read")
     if found["topology"] is not None:
         table.add_row("topology", f"{found['topology']}: {found['atoms']:,} atoms")
-        table.add_row("mapping", f"{found['mapping']} of {found['select']!r}")
+        of = "" if found["mapping"].endswith(".toml") else f" of {found['select']!r}"
+        table.add_row("mapping", found["mapping"] + of)
         table.add_row("temperature", f"{found['temperature']:g} K (kT = {found['kT']:.4g} kJ/mol)")
         box = found["box"]
         edges = "none" if box is None else " x ".join(f"{edge:.3g}" for edge in box) + " nm"
