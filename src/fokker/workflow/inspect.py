@@ -22,7 +22,7 @@ from ..trajectory import Trajectory, box_of
 from ..units import BOLTZMANN
 from .folder import RunFolder
 from .loaded import load_run
-from .source import load_trajectory, resolve, training_segments
+from .source import file_pieces, load_trajectory, resolve
 from .suspicions import Evidence, suspicions
 
 
@@ -60,9 +60,10 @@ def inspect(
     trajectory = load_trajectory(config, stored.system if stored is not None else None)
     system, frames = trajectory.system, trajectory.positions
     on_message("correlation times")
-    segments = training_segments(trajectory, config.system.validation_fraction)
+    # Held-out frames too: without them the pieces may be shorter than the time that is sought.
+    pieces = file_pieces(trajectory)
     training, validation = split_blocks(len(frames), config.system.validation_fraction)
-    inefficiency = slowest_inefficiency(system, [piece[:, None] for piece in segments])
+    inefficiency = slowest_inefficiency(system, [piece[:, None] for piece in pieces])
     effective = len(training) / inefficiency
     on_message("checks")
     return {
@@ -78,9 +79,7 @@ def inspect(
         "validation_frames": len(validation),
         "correlation_time": inefficiency,
         "effective_frames": effective,
-        "collective_variables": [
-            _variable(system, v, segments) for v in system.collective_variables
-        ],
+        "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
         "chiral_centres": [system.beads[c[0]].label for c in chiral_hands(system, frames)],
         "warnings": suspicions(Evidence(system, frames, effective)),
     }
@@ -123,9 +122,9 @@ def _bonds(system: System, frames: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _variable(
-    system: System, variable: CollectiveVariable, segments: tuple[np.ndarray, ...]
+    system: System, variable: CollectiveVariable, pieces: tuple[np.ndarray, ...]
 ) -> dict[str, Any]:
-    values = [compute(variable, piece) for piece in segments]
+    values = [compute(variable, piece) for piece in pieces]
     period = variable.limits[1] - variable.limits[0] if variable.periodic else None
     return {
         "name": variable.name,

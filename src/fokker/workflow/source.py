@@ -86,6 +86,11 @@ def training_segments(
     )
 
 
+def file_pieces(trajectory: Trajectory) -> tuple[Float[np.ndarray, "_frames beads dim"], ...]:
+    """All frames, file by file."""
+    return tuple(np.split(trajectory.positions, np.cumsum(trajectory.lengths, dtype=int)[:-1]))
+
+
 def _context(options: MoleculeOptions, trajectory: Trajectory) -> Context:
     system = trajectory.system
     return Context(
