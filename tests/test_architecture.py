@@ -13,6 +13,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     ("errors", "types", "units", "options", "interruption"),
+    ("variables",),
     ("system", "process"),
     ("network", "potential", "metrics", "checkpoint"),
     ("model", "trajectory"),

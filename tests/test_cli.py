@@ -102,7 +102,7 @@ def test_inference_needs_no_data(run):
     (newest / "manifest.json").write_text(json.dumps(manifest))
     call("sample", run, "-n", 5, "-o", run / "few.xtc")
     call("simulate", run, "--chains", 2, "--steps", 20, "--stride", 10, "-o", run / "few.dcd")
-    refused("evaluate", run, match="gone.pdb")
+    refused("evaluate", run, match="gone.xtc")
 
 
 def test_samples_are_the_same_for_a_seed_and_resumable(run):
@@ -187,7 +187,9 @@ def test_a_second_run_into_one_folder_is_refused(run):
 
 
 def test_help_of_every_command_shows_an_example():
-    for command in ("presets", "train", "sample", "simulate", "evaluate", "report", "run"):
+    for command in (
+        *("presets", "train", "sample", "simulate", "evaluate", "report", "run", "inspect"),
+    ):
         output = call(command, "--help")
         assert "Example" in output
         assert f"fokker {command}" in " ".join(output.split())

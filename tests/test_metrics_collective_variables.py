@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fokker.errors import FokkerError
-from fokker.metrics import angle, collective_variables, compute, compute_all, dihedral, distance
+from fokker.metrics import angle, compute, compute_all, dihedral, distance
 from fokker.system import Bead, CollectiveVariable, System
+from fokker.variables import geometry
 
 QUAD = (0, 1, 2, 3)
 
@@ -75,7 +76,7 @@ def test_compute_all_follows_the_system(frames):
 
 def test_blocks_change_nothing(frames, monkeypatch):
     whole = dihedral(frames, QUAD)
-    monkeypatch.setattr(collective_variables, "FRAMES_PER_BLOCK", 7)
+    monkeypatch.setattr(geometry, "FRAMES_PER_BLOCK", 7)
     np.testing.assert_array_equal(dihedral(frames, QUAD), whole)
     assert dihedral(frames[:0], QUAD).shape == (0,)
 

@@ -12,8 +12,8 @@ import pytest
 from fokker.errors import FokkerError
 from fokker.system import Bead, System
 from fokker.trajectory import system_from_topology, topology_of, write_topology
-from fokker.trajectory.variables import longest_path
 from fokker.units import BOLTZMANN
+from fokker.variables import longest_path
 
 DATA = Path(__file__).parents[1] / "src/fokker/data/alanine-dipeptide"
 TOPOLOGY = DATA / "topology.pdb"
@@ -77,7 +77,9 @@ def backbone(tmp_path: Path, chains: int = 1) -> Path:
 
 def test_dihedrals_are_named_by_residue_in_order(tmp_path):
     variables = system_of("all", backbone(tmp_path)).collective_variables
-    assert [v.name for v in variables] == ["psi ALA1", "phi ALA2", "psi ALA2", "phi ALA3"]
+    assert [v.name for v in variables] == [
+        *("psi ALA1", "phi ALA2", "psi ALA2", "phi ALA3", "omega ALA1", "omega ALA2")
+    ]
     # residue 2 is atoms 3, 4, 5: phi starts at the C before it, psi ends at the N after it
     assert [v.indices for v in variables[1:3]] == [(2, 3, 4, 5), (3, 4, 5, 6)]
 
@@ -85,7 +87,7 @@ def test_dihedrals_are_named_by_residue_in_order(tmp_path):
 def test_residues_of_two_chains_keep_apart(tmp_path):
     variables = system_of("all", backbone(tmp_path, chains=2)).collective_variables
     names = [v.name for v in variables]
-    assert len(set(names)) == len(names) == 8
+    assert len(set(names)) == len(names) == 12
     assert "phi ALA2 chain 0" in names
     assert "phi ALA2 chain 1" in names
 
@@ -108,17 +110,21 @@ def test_molecule_that_is_no_peptide_takes_dihedrals_of_its_longest_path(tmp_pat
     assert only.indices == (0, 1, 2, 3)
 
 
-def test_short_molecule_takes_the_distance_of_its_ends(tmp_path):
-    (distance,) = system_of("all", chain_of_carbons(tmp_path, 3)).collective_variables
+def test_short_molecule_takes_the_distance_of_its_ends_and_its_extent(tmp_path):
+    distance, extent = system_of("all", chain_of_carbons(tmp_path, 3)).collective_variables
+    assert (extent.kind, extent.indices) == ("radius-of-gyration", (0, 1, 2))
     assert (distance.kind, distance.indices, distance.periodic) == ("distance", (0, 2), False)
     low, high = distance.limits
     assert low == 0
     assert 2 * 0.154 < high < 1  # two stretched carbon bonds fit
 
 
-def test_unbonded_beads_take_distances_within_their_chain(tmp_path):
-    first, *_ = system_of("name CA", backbone(tmp_path)).collective_variables
+def test_beads_apart_along_a_chain_are_bonded_and_take_the_distance_of_its_ends(tmp_path):
+    system = system_of("name CA", backbone(tmp_path))
+    assert system.bonds == ((0, 1), (1, 2))
+    first, second = system.collective_variables
     assert (first.kind, first.indices) == ("distance", (0, 2))
+    assert second.values == system.masses
     assert first.limits[1] > 2 * 0.38  # two stretched peptide units
 
 

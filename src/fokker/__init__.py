@@ -21,6 +21,7 @@ _PUBLIC = {
     "FokkerError": ".errors",
     "System": ".system",
     "evaluate": ".workflow.evaluate",
+    "inspect": ".workflow.inspect",
     "load_run": ".workflow.loaded",
     "preset": ".workflow.preset",
     "relax": ".workflow.relaxation",

@@ -18,6 +18,7 @@ from .options import Options
 from .process import ProcessOptions, VariancePreservingOptions
 from .sampler import SamplerOptions
 from .stage import T_MIN, TrainingOptions
+from .variables import VariableChoice
 
 EMBEDDED = "embedded:"
 """Prefix of trajectory and topology paths that name data inside the package."""
@@ -30,7 +31,16 @@ class MoleculeOptions(Options):
     name: str = "molecule"
     trajectory: tuple[str, ...] = Field(min_length=1, description="files that mdtraj reads")
     topology: str = Field(description="PDB or another topology that mdtraj reads")
-    select: str = Field(default="not element H", description="beads, in mdtraj's language")
+    select: str = Field(
+        default="not element H", description="atoms that take part, in mdtraj's language"
+    )
+    mapping: str = Field(
+        default="atoms",
+        description="atoms, alpha-carbons, residues (centres of mass), or the path of a TOML file",
+    )
+    collective_variables: tuple[VariableChoice, ...] = Field(
+        default=(), description="the first two span the plane of the metrics; empty: automatic"
+    )
     temperature: float = Field(gt=0, description="K")
     stride: int = Field(default=1, ge=1, description="keep every n-th frame")
     reference: tuple[str, ...] = Field(

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Literal
 
 from pydantic import Field, model_validator
 
 from .options import Options
+from .variables import KINDS, CollectiveVariable
+
+__all__ = ["Bead", "CollectiveVariable", "Mapping", "System"]
 
 
 class Bead(Options):
-    """One particle of the model and the atom it stands for."""
+    """One particle of the model and the atom or atoms it stands for."""
 
-    name: str = Field(description="atom name, as in the topology")
-    element: str = Field(default="C", description="element symbol")
+    name: str = Field(description="atom name, as in the topology, or that of a group of atoms")
+    element: str = Field(default="C", description="element symbol, of the heaviest atom")
     residue: str = Field(default="MOL", description="residue name")
     residue_index: int = Field(default=1, description="residue number, as in the topology")
     mass: float = Field(default=12.011, gt=0, description="amu")
@@ -25,33 +27,38 @@ class Bead(Options):
         return f"{self.residue}{self.residue_index}-{self.name}"
 
 
-class CollectiveVariable(Options):
-    """A scalar function of the positions, named for plots and histograms."""
-
-    name: str
-    kind: Literal["dihedral", "distance", "coordinate"]
-    indices: tuple[int, ...] = Field(
-        description="four beads (dihedral), two beads (distance) or one axis (coordinate)"
-    )
-    limits: tuple[float, float] = Field(description="rad, nm or the system's length unit")
-    periodic: bool = False
-
-    @model_validator(mode="after")
-    def _count(self) -> CollectiveVariable:
-        wanted = {"dihedral": 4, "distance": 2, "coordinate": 1}[self.kind]
-        if len(self.indices) != wanted:
-            raise ValueError(
-                f"collective variable {self.name!r}: a {self.kind} takes {wanted} indices, "
-                f"got {len(self.indices)}"
-            )
-        return self
-
-
 class Mapping(Options):
-    """How beads were taken from the atoms of the source trajectory."""
+    """How beads were taken from the atoms of the source trajectory.
+
+    A bead lies at the mass-weighted mean of its atoms.
+    """
 
     n_atoms: int = Field(ge=1, description="atoms in the source topology")
-    indices: tuple[int, ...] = Field(description="source atom of each bead")
+    indices: tuple[int, ...] = Field(description="source atoms, bead after bead")
+    sizes: tuple[int, ...] = Field(default=(), description="atoms of each bead; empty: one each")
+    weights: tuple[float, ...] = Field(
+        default=(), description="mass of each of the source atoms, amu; empty: one atom a bead"
+    )
+    bonds: tuple[tuple[int, int], ...] = Field(
+        default=(), description="bonds of the source between all atoms of the molecules"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Mapping:
+        if self.sizes and sum(self.sizes) != len(self.indices):
+            raise ValueError(f"{sum(self.sizes)} atoms in beads, {len(self.indices)} indices")
+        if len(self.weights) != (len(self.indices) if self.sizes else 0):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.indices)} indices")
+        return self
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Source atoms of each bead."""
+        found, start = [], 0
+        for size in self.sizes or (1,) * len(self.indices):
+            found.append(self.indices[start : start + size])
+            start += size
+        return tuple(found)
 
 
 class System(Options):
@@ -79,7 +86,7 @@ class System(Options):
     def _indices_exist(self) -> System:
         used = [i for bond in self.bonds for i in bond]
         for variable in self.collective_variables:
-            bound = self.dim if variable.kind == "coordinate" else self.n_beads
+            bound = self.dim if KINDS[variable.kind].of_axes else self.n_beads
             if any(not 0 <= i < bound for i in variable.indices):
                 raise ValueError(
                     f"collective variable {variable.name!r} uses index {max(variable.indices)}, "
@@ -108,6 +115,10 @@ class System(Options):
     def bond_labels(self) -> tuple[str, ...]:
         """One readable name a bond, for example ``ALA2-N ALA2-CA``."""
         return tuple(f"{self.beads[i].label} {self.beads[j].label}" for i, j in self.bonds)
+
+    def unit_of(self, variable: CollectiveVariable) -> str:
+        """Unit of a collective variable; empty for a pure number."""
+        return KINDS[variable.kind].unit(self.length_unit)
 
     @property
     def angles(self) -> tuple[tuple[int, int, int], ...]:

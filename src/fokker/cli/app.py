@@ -18,6 +18,7 @@ from .benchmark import EPILOG as BENCHMARK_EPILOG
 from .benchmark import benchmark
 from .display import Bar, console, metrics_table, told
 from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weights
+from .inspect import inspect
 from .settings import configuration
 
 app = typer.Typer(
@@ -86,6 +87,8 @@ def train(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    mapping: settings.BeadMapping = None,
+    variables: settings.Variables = None,
     resume: settings.Resume = False,
 ) -> None:
     """Train a model into a run folder.
@@ -107,6 +110,8 @@ def train(
             select=select,
             temperature=temperature,
             stride=stride,
+            mapping=mapping,
+            variables=variables,
         )
         _train(chosen, out, resume, stop)
 
@@ -188,6 +193,11 @@ def evaluate(
         _evaluate(run, samples, simulation, reference)
 
 
+app.command(epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --temperature 300`")(
+    inspect
+)
+
+
 @app.command(epilog="**Example:** `fokker report runs/ala`, then open runs/ala/report.html")
 def report(run: RunPath) -> None:
     """Write one self-contained HTML page about a run."""
@@ -211,6 +221,8 @@ def run(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    mapping: settings.BeadMapping = None,
+    variables: settings.Variables = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
 ) -> None:
@@ -235,6 +247,8 @@ def run(
             select=select,
             temperature=temperature,
             stride=stride,
+            mapping=mapping,
+            variables=variables,
         )
         _train(chosen, out, resume, stop)
         folder = RunFolder(out)

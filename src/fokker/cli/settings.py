@@ -11,6 +11,7 @@ import typer
 from ..config import Config, parse, read_toml
 from ..errors import FokkerError
 from ..presets import assignment, combine, merge
+from ..variables import parse_choice
 
 System = Annotated[
     str,
@@ -49,6 +50,19 @@ Select = Annotated[
 Temperature = Annotated[
     float | None, typer.Option(help="Temperature of the trajectory, K.", metavar="KELVIN")
 ]
+BeadMapping = Annotated[
+    str | None,
+    typer.Option(help="Beads: atoms, alpha-carbons, residues, or a TOML file that lists them."),
+]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cv",
+        help="Collective variable, the first two for the plane: 'phi ALA2', 'distance ALA1-CA "
+        "ALA5-CA', end-to-end, radius-of-gyration, 'rmsd FILE', 'native-contacts FILE', tica. "
+        "Repeatable.",
+    ),
+]
 Stride = Annotated[int | None, typer.Option(min=1, help="Keep every n-th frame.")]
 Reference = Annotated[
     list[Path] | None,
@@ -71,6 +85,8 @@ def configuration(
     select: str | None,
     temperature: float | None,
     stride: int | None,
+    mapping: str | None = None,
+    variables: Sequence[str] | None = None,
 ) -> Config:
     """Resolve presets, file and flags to a configuration.
 
@@ -85,6 +101,8 @@ def configuration(
         "select": select,
         "temperature": temperature,
         "stride": stride,
+        "mapping": mapping,
+        "collective_variables": [parse_choice(text) for text in variables or ()] or None,
     }
     given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
     flags: dict[str, Any] = {"system": given} if given else {}

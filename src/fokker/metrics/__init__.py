@@ -1,6 +1,8 @@
 """Metrics: they take trajectories and a `System` and return plain data; they never see a model."""
 
-from .collective_variables import angle, compute, compute_all, dihedral, distance, triple_product
+from ..variables import angle, dihedral, distance, triple_product
+from .collective_variables import compute, compute_all
+from .correlation import slowest_inefficiency, statistical_inefficiency
 from .divergence import (
     jensen_shannon,
     jensen_shannon_error,
@@ -55,6 +57,8 @@ __all__ = [
     "pmf_error",
     "pmf_floor",
     "pmf_size",
+    "slowest_inefficiency",
+    "statistical_inefficiency",
     "triple_product",
     "wasserstein_1d",
     "wasserstein_floor",

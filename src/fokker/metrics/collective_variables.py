@@ -1,56 +1,13 @@
-"""Scalar functions of the positions: dihedrals, angles, distances, coordinates.
-
-Each takes whole trajectories and works through them in blocks of frames in float64, so memory
-beyond the result does not grow with the trajectory.
-"""
+"""Collective variables of whole trajectories; what each kind is stands in `fokker.variables`."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import FokkerError
 from ..system import CollectiveVariable, System
-
-FRAMES_PER_BLOCK = 100_000
-
-
-def distance(
-    frames: Float[np.ndarray, "frames beads dim"], beads: tuple[int, int]
-) -> Float[np.ndarray, " frames"]:
-    """Distance of two beads, in the unit of the frames."""
-    return _of_beads(_distance, frames, beads)
-
-
-def angle(
-    frames: Float[np.ndarray, "frames beads dim"], beads: tuple[int, int, int]
-) -> Float[np.ndarray, " frames"]:
-    """Angle at the middle one of three beads, in [0, pi] rad."""
-    return _of_beads(_angle, frames, beads)
-
-
-def dihedral(
-    frames: Float[np.ndarray, "frames beads 3"], beads: tuple[int, int, int, int]
-) -> Float[np.ndarray, " frames"]:
-    """Dihedral angle of four beads in [-pi, pi] rad.
-
-    IUPAC sign: positive if the far bond is turned clockwise, seen along the middle bond.
-    """
-    return _of_beads(_dihedral, frames, beads)
-
-
-def triple_product(
-    frames: Float[np.ndarray, "frames beads 3"], beads: tuple[int, int, int, int]
-) -> Float[np.ndarray, " frames"]:
-    """Normalised triple product of the unit bond vectors centre-a, centre-b, centre-c.
-
-    It lies in [-1, 1], changes sign under reflection, is 0 for a planar centre and 0.77 for an
-    ideal tetrahedral one.
-    """
-    return _of_beads(_triple_product, frames, beads)
+from ..variables import KINDS
 
 
 def compute(
@@ -61,33 +18,27 @@ def compute(
     Parameters
     ----------
     variable
-        What to compute; a `coordinate` is the named axis of the first bead.
+        What to compute.
     frames
         Positions, shape (frames, beads, dim), nm (or the system's length unit).
 
     Returns
     -------
     array of shape (frames,)
-        rad or nm; not finite where a coordinate that is used is not finite.
+        rad, nm or a pure number; not finite where a coordinate that is used is not finite.
 
     Raises
     ------
     FokkerError
-        If a dihedral is asked of frames that are not three-dimensional.
+        If the variable needs frames in three dimensions and gets others.
     """
-    if variable.kind == "dihedral":
-        if frames.shape[-1] != 3:
-            raise FokkerError(
-                f"collective variable {variable.name!r} is a dihedral but the frames have "
-                f"{frames.shape[-1]} dimension(s); use a distance or a coordinate"
-            )
-        i, j, k, m = variable.indices
-        return dihedral(frames, (i, j, k, m))
-    if variable.kind == "distance":
-        i, j = variable.indices
-        return distance(frames, (i, j))
-    (axis,) = variable.indices
-    return frames[:, 0, axis].astype(np.float64)
+    kind = KINDS[variable.kind]
+    if kind.spatial and frames.shape[-1] != 3:
+        raise FokkerError(
+            f"collective variable {variable.name!r} is a {variable.kind} but the frames have "
+            f"{frames.shape[-1]} dimension(s); use a distance or a coordinate"
+        )
+    return kind.compute(frames, variable.indices, variable.values)
 
 
 def compute_all(
@@ -95,51 +46,3 @@ def compute_all(
 ) -> dict[str, Float[np.ndarray, " frames"]]:
     """Values of every collective variable of the system, by name."""
     return {variable.name: compute(variable, frames) for variable in system.collective_variables}
-
-
-def per_frame(function: Callable[[np.ndarray], Any], frames: np.ndarray) -> np.ndarray:
-    """Apply a function of (block, beads, dim) that returns (block,) to blocks of frames."""
-    starts = range(0, max(len(frames), 1), FRAMES_PER_BLOCK)
-    # Diverged frames hold inf and nan; they pass through and are counted as failures later.
-    with np.errstate(all="ignore"):
-        return np.concatenate([function(frames[i : i + FRAMES_PER_BLOCK]) for i in starts])
-
-
-def _of_beads(
-    function: Callable[..., np.ndarray], frames: np.ndarray, beads: tuple[int, ...]
-) -> np.ndarray:
-    def of_block(block: np.ndarray) -> np.ndarray:
-        return function(*(block[:, i].astype(np.float64) for i in beads))
-
-    return per_frame(of_block, frames)
-
-
-def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(a - b, axis=-1)
-
-
-def _angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    # Kahan's formula keeps its digits near 0 and pi, where the arc cosine loses them.
-    u, v = a - b, c - b
-    u, v = u * _norm(v), v * _norm(u)
-    return 2.0 * np.arctan2(np.linalg.norm(u - v, axis=-1), np.linalg.norm(u + v, axis=-1))
-
-
-def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
-    u, v, w = b - a, c - b, d - c
-    vw = np.cross(v, w)
-    sine = np.linalg.norm(v, axis=-1) * _dot(u, vw)
-    return np.arctan2(sine, _dot(np.cross(u, v), vw))
-
-
-def _triple_product(centre: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    u, v, w = ((bead - centre) / _norm(bead - centre) for bead in (a, b, c))
-    return _dot(u, np.cross(v, w))
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.einsum("fd,fd->f", a, b)
-
-
-def _norm(a: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(a, axis=-1, keepdims=True)

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..errors import FokkerError
 from ..options import Options
 from ..system import System
-from .collective_variables import distance, per_frame, triple_product
+from ..variables import distance, per_frame, triple_product
 
 CHIRAL_PURITY = 0.99
 """A centre is chiral if the training data keep one hand in more than this fraction of frames..."""

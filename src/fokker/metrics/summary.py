@@ -7,7 +7,6 @@ failed fraction stands beside it. Failed frames are never left out of JS, PMF or
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,11 @@ from jaxtyping import Float
 
 from ..errors import FokkerError
 from ..system import System
-from .collective_variables import angle, compute, distance
+from ..variables import angle, distance
+from .bootstrap import Blocks, blocks_of, histogram_error
+from .collective_variables import compute
+from .correlation import statistical_inefficiency
+from .distribution import distribution, number
 from .divergence import (
     jensen_shannon,
     jensen_shannon_error,
@@ -28,9 +31,8 @@ from .divergence import (
     pmf_error,
     pmf_size,
 )
-from .floor import Floor, js_floor, pmf_floor, wasserstein_floor
+from .floor import Floor, js_floor, pmf_floor
 from .geometry import GeometryLimits, chirality, failed_frames, finite_frames, labels
-from .wasserstein import wasserstein_1d
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class _Set:
     frames: np.ndarray
     variables: np.ndarray
     failed: np.ndarray
+    inefficiency: float
+    blocks: Blocks
 
     @property
     def plane(self) -> np.ndarray:
@@ -54,6 +58,7 @@ def compare(
     *,
     reference_frames: Float[np.ndarray, "reference _ _"] | None = None,
     limits: GeometryLimits | None = None,
+    chains: int = 1,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Every metric of a set of frames against the training frames, with its floor.
@@ -65,23 +70,28 @@ def compare(
     training_frames
         Frames to compare against, shape (training, beads, dim), nm (or the system's length unit).
     frames
-        Frames to evaluate, same unit. Their order matters only for `js_standard_error`.
+        Frames to evaluate, same unit. Their order matters only for errors and correlation times.
     reference_frames
         Independent frames that are pooled with the training frames for the floors.
     limits
         Limits of a failed frame; those of the training frames if not given.
+    chains
+        Chains of a simulation whose frames are given time after time.
     seed
-        Of the draws for the floors.
+        Of the draws for the floors and the bootstrap.
 
     Returns
     -------
     dict
         `n`, `n_training`, `failed_fraction`, `nan_fraction`; `js`, `js_standard_error`, `js_floor`,
         `js_floor_std`, `js_ratio` and `pmf`, `pmf_floor`, `pmf_floor_std`, `pmf_ratio` (a ratio is
-        the metric over its floor) in the plane of the first two collective variables; `bonds` (nm),
-        `angles` (rad) and `collective_variables`, each a table by label of `w1`, `w1_relative` (to
-        the training standard deviation), `floor` (of w1), `mean`, `std`, `training_mean`,
-        `training_std`; `chirality`, the fraction of frames with the hand of the training data.
+        the metric over its floor) in the plane of the first two collective variables, with
+        `js_bootstrap_error` and `pmf_bootstrap_error`; `correlation_time` (frames of a chain to an
+        independent one, by the slowest collective variable), `effective_frames`, and both again for
+        the training frames; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
+        by label of `w1`, `w1_error` (block bootstrap), `w1_relative` (to the training standard
+        deviation), `floor` (of w1), `mean`, `std`, `training_mean`, `training_std`; `chirality`,
+        the fraction of frames with the hand of the training data.
         Mean and std are those of the finite values, circular for periodic variables.
 
     Raises
@@ -91,7 +101,7 @@ def compare(
     """
     limits = limits or _limits(system, training_frames)
     training = _measure(system, training_frames, limits, "training")
-    evaluated = _measure(system, frames, limits, "evaluated")
+    evaluated = _measure(system, frames, limits, "evaluated", chains, seed + 1)
     reference = _optional(system, reference_frames, limits)
     return _compare(system, training, evaluated, reference, seed)
 
@@ -103,6 +113,8 @@ def evaluate(
     sim: Float[np.ndarray, "sim _ _"] | None = None,
     reference: Float[np.ndarray, "reference _ _"] | None = None,
     seed: int = 0,
+    *,
+    sim_chains: int = 1,
 ) -> dict[str, Any]:
     """Independent samples and simulation against training and reference frames.
 
@@ -117,7 +129,9 @@ def evaluate(
     reference
         Frames never trained on.
     seed
-        Of the draws for the floors.
+        Of the draws for the floors and the bootstrap.
+    sim_chains
+        Chains of the simulation, whose frames are given time after time.
 
     Returns
     -------
@@ -136,8 +150,8 @@ def evaluate(
     trained = _measure(system, training, limits, "training")
     held_out = _optional(system, reference, limits)
     sets = {
-        name: _measure(system, frames, limits, name)
-        for name, frames in (("iid", iid), ("sim", sim))
+        name: _measure(system, frames, limits, name, chains, seed + 1)
+        for name, frames, chains in (("iid", iid, 1), ("sim", sim, sim_chains))
         if frames is not None
     }
     tables: dict[str, Any] = {
@@ -155,14 +169,17 @@ def evaluate(
 def _compare(
     system: System, training: _Set, evaluated: _Set, reference: _Set | None, seed: int
 ) -> dict[str, Any]:
+    blocks = training.blocks, evaluated.blocks
+
     def table(groups: tuple[tuple[int, ...], ...], measure: Callable[..., np.ndarray]) -> dict:
         return {
-            label: _distribution(
+            label: distribution(
                 measure(training.frames, group),
                 measure(evaluated.frames, group),
                 None if reference is None else measure(reference.frames, group),
                 None,
                 seed,
+                blocks,
             )
             for label, group in zip(labels(system, groups), groups, strict=True)
         }
@@ -172,17 +189,22 @@ def _compare(
         "n_training": len(training.frames),
         "failed_fraction": float(np.mean(evaluated.failed)),
         "nan_fraction": float(np.mean(~finite_frames(evaluated.frames))),
+        "correlation_time": evaluated.inefficiency,
+        "effective_frames": len(evaluated.frames) / evaluated.inefficiency,
+        "training_correlation_time": training.inefficiency,
+        "training_effective_frames": len(training.frames) / training.inefficiency,
         **_histogram_metrics(system, training, evaluated, reference, seed),
         "bonds": table(system.bonds, distance),
         "angles": table(system.angles, angle),
         "chirality": chirality(system, training.frames, evaluated.frames),
         "collective_variables": {
-            variable.name: _distribution(
+            variable.name: distribution(
                 training.variables[:, column],
                 evaluated.variables[:, column],
                 None if reference is None else reference.variables[:, column],
                 variable.limits[1] - variable.limits[0] if variable.periodic else None,
                 seed,
+                blocks,
             )
             for column, variable in enumerate(system.collective_variables)
         },
@@ -194,7 +216,8 @@ def _histogram_metrics(
 ) -> dict[str, Any]:
     axes = system.collective_variables[:2]
     if not axes:
-        return {f"{name}{key}": None for name in ("js", "pmf") for key in _HISTOGRAM_KEYS} | {
+        keys = (*_HISTOGRAM_KEYS, "_bootstrap_error")
+        return {f"{name}{key}": None for name in ("js", "pmf") for key in keys} | {
             "js_standard_error": None
         }
     edges = joint_edges(
@@ -208,12 +231,21 @@ def _histogram_metrics(
     *pool, evaluated_counts = _histograms(bins, joint_size(edges))
     js = float(jensen_shannon(pool[0], evaluated_counts))
     js_table = _against_floor("js", js, js_floor(np.sum(pool, axis=0), *sizes, seed=seed))
-    js_table["js_standard_error"] = _number(jensen_shannon_error(pool[0], bins[-1]))
+    js_table["js_standard_error"] = number(jensen_shannon_error(pool[0], bins[-1]))
+    js_table["js_bootstrap_error"] = _bootstrap(jensen_shannon, bins, training, evaluated)
 
     bins = [pmf_bins(s.plane, limits, s.failed) for s in (*pooled, evaluated)]
     *pool, evaluated_counts = _histograms(bins, pmf_size(len(axes)))
     pmf = float(pmf_error(pool[0], evaluated_counts))
-    return js_table | _against_floor("pmf", pmf, pmf_floor(np.sum(pool, axis=0), *sizes, seed=seed))
+    pmf_table = _against_floor("pmf", pmf, pmf_floor(np.sum(pool, axis=0), *sizes, seed=seed))
+    pmf_table["pmf_bootstrap_error"] = _bootstrap(pmf_error, bins, training, evaluated)
+    return js_table | pmf_table
+
+
+def _bootstrap(
+    metric: Callable[..., np.ndarray], bins: list[np.ndarray], training: _Set, evaluated: _Set
+) -> float | None:
+    return histogram_error(metric, (bins[0], training.blocks), (bins[-1], evaluated.blocks))
 
 
 _HISTOGRAM_KEYS = ("", "_floor", "_floor_std", "_ratio")
@@ -222,8 +254,8 @@ _HISTOGRAM_KEYS = ("", "_floor", "_floor_std", "_ratio")
 def _against_floor(name: str, value: float, floor: Floor) -> dict[str, float | None]:
     ratio = value / floor.mean if floor.mean > 0 else None
     return {
-        f"{name}{key}": number
-        for key, number in zip(_HISTOGRAM_KEYS, (value, floor.mean, floor.std, ratio), strict=True)
+        f"{name}{key}": entry
+        for key, entry in zip(_HISTOGRAM_KEYS, (value, floor.mean, floor.std, ratio), strict=True)
     }
 
 
@@ -231,53 +263,27 @@ def _histograms(bins: list[np.ndarray], size: int) -> list[np.ndarray]:
     return [np.bincount(indices, minlength=size) for indices in bins]
 
 
-def _distribution(
-    training: np.ndarray,
-    evaluated: np.ndarray,
-    reference: np.ndarray | None,
-    period: float | None,
-    seed: int,
-) -> dict[str, float | None]:
-    pool = training if reference is None else np.concatenate([training, reference])
-    w1 = wasserstein_1d(training, evaluated, period)
-    floor = wasserstein_floor(pool, len(training), len(evaluated), period, seed=seed)
-    mean, std = _moments(evaluated, period)
-    training_mean, training_std = _moments(training, period)
-    return {
-        "w1": _number(w1),
-        "w1_relative": _number(w1 / training_std) if training_std else None,
-        "floor": floor.mean,
-        "mean": mean,
-        "std": std,
-        "training_mean": training_mean,
-        "training_std": training_std,
-    }
-
-
-def _moments(values: np.ndarray, period: float | None) -> tuple[float | None, float | None]:
-    """Mean and standard deviation of the finite values, on the circle if there is a period."""
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return None, None
-    if period is None:
-        return float(finite.mean()), float(finite.std())
-    turn = 2.0 * math.pi / period
-    centre = complex(np.mean(np.exp(1j * turn * finite)))
-    # -2 log R is the variance of a wrapped normal distribution of resultant length R.
-    length = min(abs(centre), 1.0)
-    spread = math.sqrt(-2.0 * math.log(length)) if length > 0 else math.inf
-    return math.atan2(centre.imag, centre.real) / turn, _number(spread / turn)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _measure(system: System, frames: np.ndarray, limits: GeometryLimits, name: str) -> _Set:
+def _measure(
+    system: System,
+    frames: np.ndarray,
+    limits: GeometryLimits,
+    name: str,
+    chains: int = 1,
+    seed: int = 0,
+) -> _Set:
+    """`seed` differs between sets that are compared, so that their draws are independent."""
     _check(system, frames, name)
+    if len(frames) % chains:
+        chains = 1
     columns = [compute(variable, frames) for variable in system.collective_variables]
     variables = np.stack(columns, axis=1) if columns else np.empty((len(frames), 0))
-    return _Set(frames, variables, failed_frames(system, frames, limits))
+    found = [1.0]
+    for variable, column in zip(system.collective_variables, columns, strict=True):
+        period = variable.limits[1] - variable.limits[0] if variable.periodic else None
+        found.append(statistical_inefficiency([column.reshape(-1, chains)], period))
+    blocks = blocks_of(len(frames), max(found), chains, seed)
+    failed = failed_frames(system, frames, limits)
+    return _Set(frames, variables, failed, max(found), blocks)
 
 
 def _limits(system: System, training_frames: np.ndarray) -> GeometryLimits:

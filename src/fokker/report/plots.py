@@ -105,8 +105,8 @@ def _surfaces(system: System, values: dict[str, dict[str, np.ndarray]]) -> dict 
     }
     first = next(iter(surfaces.values()))
     return {
-        "x": {"name": x.name, "unit": _unit(system, x.kind), "edges": first.x_edges.tolist()},
-        "y": {"name": y.name, "unit": _unit(system, y.kind), "edges": first.y_edges.tolist()},
+        "x": {"name": x.name, "unit": system.unit_of(x), "edges": first.x_edges.tolist()},
+        "y": {"name": y.name, "unit": system.unit_of(y), "edges": first.y_edges.tolist()},
         "energy": {name: _rounded(surface.energy) for name, surface in surfaces.items()},
     }
 
@@ -119,7 +119,7 @@ def _profiles(system: System, values: dict[str, dict[str, np.ndarray]]) -> dict:
             for name, value in values.items()
         }
         table[variable.name] = {
-            "unit": _unit(system, variable.kind),
+            "unit": system.unit_of(variable),
             "edges": np.linspace(*variable.limits, BINS + 1).tolist(),
             "energy": {name: _rounded(profile.energy) for name, profile in profiles.items()},
             "beyond": {
@@ -185,10 +185,6 @@ def _range(values: dict[str, np.ndarray]) -> tuple[float, float]:
         low, high = max(low, true_low - width), min(high, true_high + width)
     margin = 0.05 * (high - low) or 0.01 * max(abs(high), 1e-6)
     return float(low - margin), float(high + margin)
-
-
-def _unit(system: System, kind: str) -> str:
-    return "rad" if kind == "dihedral" else system.length_unit
 
 
 def _rounded(values: np.ndarray) -> list:

@@ -21,6 +21,7 @@ class Distribution(AbstractRecord):
     """One bond, angle or collective variable against the frames it is compared with."""
 
     w1: float | None = None
+    w1_error: float | None = None
     w1_relative: float | None = None
     floor: float | None = None
     mean: float | None = None
@@ -38,6 +39,12 @@ class Comparison(AbstractRecord):
     nan_fraction: float | None = None
     js: float | None = None
     js_standard_error: float | None = None
+    js_bootstrap_error: float | None = None
+    pmf_bootstrap_error: float | None = None
+    correlation_time: float | None = None
+    effective_frames: float | None = None
+    training_correlation_time: float | None = None
+    training_effective_frames: float | None = None
     js_floor: float | None = None
     js_floor_std: float | None = None
     js_ratio: float | None = None

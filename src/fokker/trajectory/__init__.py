@@ -7,7 +7,7 @@ in Python (`dcd`, `xtc`, `trr`, `netcdf`, `npy`): a cut or hostile file is told 
 code sees it.
 """
 
-from .reading import Trajectory, read_frames, read_molecule
+from .reading import Trajectory, box_of, read_frames, read_molecule, read_trajectory
 from .topology import system_from_topology, topology_of, write_topology
 from .writing import SUFFIXES, FrameWriter, check_output_path
 
@@ -15,9 +15,11 @@ __all__ = [
     "SUFFIXES",
     "FrameWriter",
     "Trajectory",
+    "box_of",
     "check_output_path",
     "read_frames",
     "read_molecule",
+    "read_trajectory",
     "system_from_topology",
     "topology_of",
     "write_topology",

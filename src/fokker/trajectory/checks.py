@@ -20,11 +20,39 @@ _SHORTEST_JUMP = 0.3
 
 
 class Part(NamedTuple):
-    """What is read from a file: atoms in ascending order, the bonds and beads among them."""
+    """What is read from a file, and how beads are made of it.
+
+    Attributes
+    ----------
+    atoms
+        In ascending order.
+    bonds
+        Among these atoms.
+    chemical
+        Whether the bonds are those of atoms, whose lengths are known, not of larger beads.
+    members
+        Atoms, as numbered here, bead after bead.
+    starts
+        Where each bead begins in `members`.
+    weights
+        Of the members; the weights of a bead sum to one.
+    """
 
     atoms: Int[np.ndarray, " atoms"]
     bonds: Int[np.ndarray, "bonds 2"]
-    beads: Int[np.ndarray, " beads"]
+    chemical: bool
+    members: Int[np.ndarray, " members"]
+    starts: Int[np.ndarray, " beads"]
+    weights: Float[np.ndarray, " members"]
+
+    def beads(
+        self, frames: Float[np.ndarray, "frames atoms dim"]
+    ) -> Float32[np.ndarray, "frames beads dim"]:
+        """Positions of the beads in frames of the atoms."""
+        if len(self.members) == len(self.starts):
+            return frames[:, self.members]
+        weighted = frames[:, self.members] * self.weights[:, None]
+        return np.add.reduceat(weighted, self.starts, axis=1).astype(np.float32)
 
 
 class BondLengths(NamedTuple):

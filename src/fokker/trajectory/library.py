@@ -64,10 +64,22 @@ def calling_mdtraj(path: Path, remedy: str) -> Iterator[None]:
             yield
     except FokkerError:
         raise
+    except ImportError as error:
+        raise FokkerError(
+            f"{path}: reading {path.suffix} files needs a package that is not installed "
+            f"({_missing(error)}); install it, or convert the file to .xtc or .dcd with mdconvert."
+        ) from error
     except Exception as error:
         told = (str(error).strip().splitlines() or [""])[0][:200].rstrip(" .")
         reason = f"{type(error).__name__}: {told}" if told else type(error).__name__
         raise FokkerError(f"{path}: cannot be read ({reason}); {remedy}.") from error
+
+
+def _missing(error: ImportError) -> str:
+    """Name of the package; mdtraj hides it in an advertisement of several lines."""
+    if error.name:
+        return error.name
+    return "PyTables, pip install 'fokker[hdf5]'" if "PyTables" in str(error) else "see mdtraj"
 
 
 @contextmanager

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import FokkerError
-from ..system import System
+from ..system import Mapping, System
 from . import checks
 from .checks import Part
 from .sources import open_source
-from .topology import load_topology, molecule_of, system_of
+from .topology import system_from_topology
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,13 @@ class Trajectory:
         Shape (frames, beads, dim), float32, nm for molecules.
     system
         What moves.
+    lengths
+        Frames of each file, which are put end to end; empty if they are one piece.
     """
 
     positions: Float[np.ndarray, "frames beads dim"]
     system: System
+    lengths: tuple[int, ...] = ()
 
 
 def read_molecule(
@@ -38,6 +41,7 @@ def read_molecule(
     select: str = "all",
     temperature: float,
     name: str = "molecule",
+    mapping: str = "atoms",
     stride: int = 1,
     min_frames: int = 2,
 ) -> Trajectory:
@@ -52,9 +56,11 @@ def read_molecule(
     topology
         Any topology that mdtraj reads.
     select
-        Beads, in mdtraj's selection language.
+        Atoms that take part, in mdtraj's selection language.
     temperature
         K.
+    mapping
+        How atoms become beads: `atoms`, `alpha-carbons`, `residues`, or the path of a TOML file.
     stride
         Keep every stride-th frame of each file.
     min_frames
@@ -65,16 +71,28 @@ def read_molecule(
     FokkerError
         On every kind of bad file, selection or option.
     """
-    source = load_topology(topology)
-    system = system_of(source, topology, select=select, temperature=temperature, name=name)
-    assert system.mapping is not None
+    system = system_from_topology(
+        topology, select=select, temperature=temperature, name=name, mapping=mapping
+    )
+    return read_trajectory(trajectories, system, stride=stride, min_frames=min_frames)
+
+
+def read_trajectory(
+    trajectories: Sequence[Path], system: System, *, stride: int = 1, min_frames: int = 2
+) -> Trajectory:
+    """Read the frames of a known system from files that are put end to end.
+
+    Raises
+    ------
+    FokkerError
+        On every kind of bad file or option.
+    """
     if not trajectories:
         raise FokkerError("trajectory: no file is given; name at least one trajectory file.")
-    molecule = molecule_of(source, system.mapping)
-    frames = [_read(path, system, stride, molecule=molecule) for path in trajectories]
+    frames = [_read(path, system, stride) for path in trajectories]
     positions = np.concatenate(frames)
     _check_count(", ".join(map(str, trajectories)), len(positions), min_frames, stride)
-    return Trajectory(positions, system)
+    return Trajectory(positions, system, tuple(len(each) for each in frames))
 
 
 def read_frames(
@@ -113,6 +131,23 @@ def read_frames(
     return frames
 
 
+def box_of(path: Path, system: System) -> tuple[float, float, float] | None:
+    """Edge lengths of the periodic box of the first frame, nm; None if the file has no real one.
+
+    Raises
+    ------
+    FokkerError
+        On every kind of bad file.
+    """
+    source = open_source(path, system)
+    _, cells = next(source.chunks(np.arange(1)), (None, None))
+    if cells is None or not len(cells):
+        return None
+    a, b, c = np.linalg.norm(cells[0].astype(np.float64), axis=-1)
+    dummy = not np.isfinite([a, b, c]).all() or min(a, b, c) < 2 * checks.BOND_RANGE[0]
+    return None if dummy else (float(a), float(b), float(c))
+
+
 def _check_count(files: str, n_frames: int, min_frames: int, stride: int) -> None:
     if n_frames < min_frames:
         raise FokkerError(
@@ -126,14 +161,13 @@ def _read(
     system: System,
     stride: int,
     *,
-    molecule: Part | None = None,
     allow_failed: bool = False,
 ) -> np.ndarray:
-    """Frames of the beads; `molecule` tells more of the bonds than the system knows."""
+    """Frames of the beads."""
     if stride < 1:
         raise FokkerError(f"stride: {stride} is not a positive number; use 1 to keep every frame.")
     source = open_source(path, system)
-    part = _part(path, source.n_atoms, system, molecule)
+    part = _part(path, source.n_atoms, system)
     bonded = system.length_unit == "nm" and system.dim == 3 and len(part.bonds) > 0
     usual = None
     kept = [np.empty((0, system.n_beads, system.dim), np.float32)]
@@ -150,7 +184,7 @@ def _read(
             checks.check_frames(path, frames, numbers)
         if bonded:
             frames, usual = _whole(path, frames, cells, numbers, part, usual, allow_failed)
-        kept.append(frames[:, part.beads])
+        kept.append(part.beads(frames))
     return np.concatenate(kept)
 
 
@@ -169,7 +203,7 @@ def _whole(
     lengths = checks.bond_lengths(frames, part.bonds)
     limit = np.full(len(frames), np.inf)
     overall = usual.overall if usual else checks.usual_bond_lengths(lengths).overall
-    if not allow_failed:
+    if part.chemical and not allow_failed:
         checks.check_units(path, overall)
     if cells is not None:
         limit = checks.half_box(cells, overall)
@@ -183,18 +217,19 @@ def _whole(
     return frames, usual
 
 
-def _part(path: Path, n_atoms: int, system: System, molecule: Part | None) -> Part:
+def _part(path: Path, n_atoms: int, system: System) -> Part:
     """What to read from a file with so many atoms."""
     mapping = system.mapping
     bonds = np.array(system.bonds, int).reshape(-1, 2)
-    if mapping is not None and n_atoms == mapping.n_atoms and molecule is not None:
-        return molecule
+    if mapping is not None and n_atoms == mapping.n_atoms and (mapping.bonds or mapping.sizes):
+        return _part_of_atoms(mapping)
+    each = np.arange(system.n_beads)
+    ones = np.ones(system.n_beads)
     if n_atoms == system.n_beads:
-        every = np.arange(n_atoms)
-        return Part(every, bonds, every)
+        return Part(each, bonds, _are_chemical(system), each, each, ones)
     if mapping is not None and n_atoms == mapping.n_atoms:
         atoms, beads = np.unique(np.array(mapping.indices), return_inverse=True)
-        return Part(atoms, beads[bonds], beads)
+        return Part(atoms, beads[bonds], _are_chemical(system), beads, each, ones)
     wanted = f"{system.n_beads} beads"
     if mapping is not None and mapping.n_atoms != system.n_beads:
         wanted += f" taken from {mapping.n_atoms} atoms"
@@ -202,3 +237,27 @@ def _part(path: Path, n_atoms: int, system: System, molecule: Part | None) -> Pa
         f"{path}: holds {n_atoms} atoms, but system {system.name!r} has {wanted}; "
         f"give the trajectory that belongs to the topology."
     )
+
+
+def _part_of_atoms(mapping: Mapping) -> Part:
+    """The atoms of the beads and all bonded to them, so that molecules can be made whole."""
+    pairs = np.array(mapping.bonds, int).reshape(-1, 2)
+    indices = np.array(mapping.indices)
+    atoms = np.union1d(indices, pairs)
+    sizes = np.array(mapping.sizes or (1,) * len(indices))
+    starts = np.cumsum(sizes) - sizes
+    weights = np.array(mapping.weights or (1.0,) * len(indices))
+    weights = weights / np.repeat(np.add.reduceat(weights, starts), sizes)
+    bonds, members = np.searchsorted(atoms, pairs), np.searchsorted(atoms, indices)
+    return Part(atoms, bonds, True, members, starts, weights)
+
+
+def _are_chemical(system: System) -> bool:
+    """Whether every bond of the beads is one between atoms of the source."""
+    mapping = system.mapping
+    if mapping is None or not (mapping.bonds or mapping.sizes):
+        return True
+    if mapping.sizes:
+        return False
+    pairs = {frozenset(bond) for bond in mapping.bonds}
+    return all(frozenset(mapping.indices[i] for i in bond) in pairs for bond in system.bonds)

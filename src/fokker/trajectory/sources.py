@@ -31,7 +31,10 @@ _EXTRA_LINES = {".xyz": 2, ".xyz.gz": 2, ".lammpstrj": 9}
 """Lines of a frame besides one line an atom; a cut last frame is otherwise dropped silently."""
 
 _STREAMED = (*_EXTRA_LINES, ".h5", ".hdf5")
-_WHOLE = (".pdb", ".pdb.gz", ".gro", ".arc")
+_WHOLE = (
+    *(".pdb", ".pdb.gz", ".gro", ".arc"),
+    *(".cif", ".cif.gz", ".mmcif", ".mmcif.gz", ".pdbx", ".pdbx.gz"),
+)
 """Formats that mdtraj reads in one piece."""
 
 READABLE = (*_WALKED, *_STREAMED, *_WHOLE, ".npy")

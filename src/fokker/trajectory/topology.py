@@ -2,18 +2,18 @@
 
 import os
 import tempfile
-from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ..errors import FokkerError
-from ..system import Bead, Mapping, System
+from ..system import Mapping, System
 from ..units import ANGSTROM, thermal_energy
-from .checks import Part
+from .beads import map_beads
+from .contraction import contracted_bonds
 from .library import ascii_path, calling_mdtraj, check_file, file_suffix, quiet
 from .variables import collective_variables
 
@@ -54,7 +54,9 @@ def load_topology(path: Path) -> Any:
     return topology
 
 
-def system_from_topology(path: Path, *, select: str, temperature: float, name: str) -> System:
+def system_from_topology(
+    path: Path, *, select: str, temperature: float, name: str, mapping: str = "atoms"
+) -> System:
     """Make the beads, bonds and collective variables of a molecule from its topology.
 
     Parameters
@@ -62,101 +64,61 @@ def system_from_topology(path: Path, *, select: str, temperature: float, name: s
     path
         Any topology that mdtraj reads.
     select
-        Atoms that become beads, in mdtraj's selection language.
+        Atoms that take part, in mdtraj's selection language.
     temperature
         K.
     name
         Name of the system.
+    mapping
+        How atoms become beads: `atoms`, `alpha-carbons`, `residues`, or the path of a TOML file.
 
     Raises
     ------
     FokkerError
         On a bad file, selection or temperature, or an atom without a mass.
     """
-    topology = load_topology(path)
-    return system_of(topology, path, select=select, temperature=temperature, name=name)
-
-
-def system_of(topology: Any, path: Path, *, select: str, temperature: float, name: str) -> System:
-    """`system_from_topology` of a topology that is loaded; `path` is for messages."""
     if not (isfinite(temperature) and temperature > 0):
         raise FokkerError(f"temperature: {temperature} K is not positive; use for example 300.")
-    indices = _select(topology, path, select)
-    bead_of = {atom: bead for bead, atom in enumerate(indices)}
-    pairs = {
-        tuple(sorted((bead_of[a.index], bead_of[b.index])))
-        for a, b in topology.bonds
-        if a.index in bead_of and b.index in bead_of
-    }
+    topology = load_topology(path)
+    beads = map_beads(topology, path, select=select, mapping=mapping)
+    groups = [bead.atoms for bead in beads.members]
+    chemical = np.array([(a.index, b.index) for a, b in topology.bonds], int).reshape(-1, 2)
+    bonds = beads.bonds
+    if bonds is None:
+        bonds = contracted_bonds(chemical, groups, topology.n_atoms)
+    single = all(len(group) == 1 for group in groups)
     bare = System(
         name=name,
         dim=3,
-        beads=tuple(_bead(topology.atom(i), path) for i in indices),
+        beads=tuple(member.bead for member in beads.members),
         kT=thermal_energy(temperature),
-        bonds=tuple((i, j) for i, j in sorted(pairs)),
-        mapping=Mapping(n_atoms=topology.n_atoms, indices=tuple(indices)),
+        bonds=bonds,
+        mapping=Mapping(
+            n_atoms=topology.n_atoms,
+            indices=tuple(atom for group in groups for atom in group),
+            sizes=() if single else tuple(len(group) for group in groups),
+            weights=() if single else tuple(w for m in beads.members for w in m.weights),
+            bonds=_molecule_bonds(chemical, groups, topology.n_atoms),
+        ),
     )
-    return bare.model_copy(
-        update={"collective_variables": collective_variables(topology, bead_of, bare)}
-    )
+    return bare.model_copy(update={"collective_variables": collective_variables(topology, bare)})
 
 
-def _select(topology: Any, path: Path, select: str) -> list[int]:
-    """Selected atoms, at least two."""
-    try:
-        with quiet():
-            indices = [int(i) for i in topology.select(select)]
-    # the selection is compiled to Python: it fails with nearly any exception
-    except Exception as error:
-        raise FokkerError(
-            f"select: {select!r} does not parse; write it in mdtraj's selection language, for "
-            f"example 'backbone' or 'resname ALA and name CA'."
-        ) from error
-    if len(indices) < 2:
-        found = "no atom" if not indices else "a single atom"
-        raise FokkerError(
-            f"select: {select!r} matches {found} of {path}, at least two are needed; it has the "
-            f"residues {_listed(r.name for r in topology.residues)} and the atoms "
-            f"{_listed(a.name for a in topology.atoms)}."
-        )
-    return indices
+def _molecule_bonds(
+    chemical: Int[np.ndarray, "bonds 2"], groups: list[tuple[int, ...]], n_atoms: int
+) -> tuple[tuple[int, int], ...]:
+    """Bonds among all atoms that are bonded to a bead, directly or not.
 
-
-def _listed(names: Iterable[str], most: int = 20) -> str:
-    """Distinct names in order of appearance."""
-    distinct = list(dict.fromkeys(names))
-    return ", ".join(distinct[:most]) + (", ..." if len(distinct) > most else "")
-
-
-def _bead(atom: Any, path: Path) -> Bead:
-    if atom.element is None or not atom.element.mass > 0:
-        raise FokkerError(
-            f"{path}: atom {atom} (number {atom.index} from 0) has no element and so no mass; "
-            f"state its element in the topology or leave the atom out of `select`."
-        )
-    return Bead(
-        name=atom.name,
-        element=atom.element.symbol,
-        residue=atom.residue.name,
-        residue_index=atom.residue.resSeq,
-        mass=atom.element.mass,
-    )
-
-
-def molecule_of(topology: Any, mapping: Mapping) -> Part:
-    """Every atom that is bonded, directly or not, to a bead: what a box must not cut apart."""
-    bonds = np.array([(a.index, b.index) for a, b in topology.bonds], int).reshape(-1, 2)
-    inside = np.zeros(topology.n_atoms, bool)
-    inside[list(mapping.indices)] = True
+    What a box must not cut apart; the solvent is left out.
+    """
+    inside = np.zeros(n_atoms, bool)
+    inside[[atom for group in groups for atom in group]] = True
     n_inside = 0
     while inside.sum() > n_inside:  # once a bond length of the longest chain at most
         n_inside = inside.sum()
-        touched = bonds[inside[bonds].any(axis=1)]
-        inside[touched] = True
-    atoms = np.flatnonzero(inside)
-    within = bonds[inside[bonds].all(axis=1)]
-    beads = np.searchsorted(atoms, mapping.indices)
-    return Part(atoms, np.searchsorted(atoms, within), beads)
+        inside[chemical[inside[chemical].any(axis=1)]] = True
+    within = chemical[inside[chemical].all(axis=1)]
+    return tuple((int(i), int(j)) for i, j in within)
 
 
 def topology_of(system: System) -> "mdtraj.Topology":

@@ -75,7 +75,7 @@ def evaluate(
             f"{run}: neither samples nor a simulation here; run `fokker sample {run}` or "
             f"`fokker simulate {run}` first."
         )
-    trajectory = load_trajectory(loaded.config)
+    trajectory = load_trajectory(loaded.config, system)
     fraction = loaded.config.system.validation_fraction
     dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
     training = trajectory.positions[dataset.training_index]
@@ -85,11 +85,17 @@ def evaluate(
         on_message(f"reading {path}")
         sets[name] = read_frames(path, system, allow_failed=True)
     on_message("comparing distributions")
-    tables = compare_sets(system, training, sets.get("iid"), sets.get("sim"), held_out)
+    simulated = loaded.folder.read_record().get("simulation", {})
+    tables = compare_sets(
+        system,
+        training,
+        sets.get("iid"),
+        sets.get("sim"),
+        held_out,
+        sim_chains=(simulated.get("chains") or 1) if simulation is None else 1,
+    )
     on_message("Fokker-Planck residual")
     residual = residual_against_time(loaded, dataset.training)
-    record = loaded.folder.read_record()
-    simulated = record.get("simulation", {})
     metrics = {
         "system": system.name,
         "method": loaded.config.method,

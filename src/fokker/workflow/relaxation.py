@@ -48,6 +48,8 @@ def rarest_frame(
     """
     values = compute_all(system, frames)
     names = [variable.name for variable in system.collective_variables[:2]]
+    if not names:
+        return 0, {}
     plane = np.column_stack([values[name] for name in names])
     limits = [variable.limits for variable in system.collective_variables[:2]]
     cells = np.stack(
@@ -86,7 +88,7 @@ def relax(
     options = options or loaded.config.simulation
     seed = loaded.config.seed if seed is None else seed
     system = loaded.system
-    trajectory = load_trajectory(loaded.config)
+    trajectory = load_trajectory(loaded.config, system)
     fraction = loaded.config.system.validation_fraction
     index = prepare(trajectory.positions, system, validation_fraction=fraction).training_index
     training = trajectory.positions[index]

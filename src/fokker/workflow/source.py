@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config import EMBEDDED, Config, MoleculeOptions
+from ..data import split_blocks
 from ..errors import FokkerError
-from ..trajectory import Trajectory, read_frames, read_molecule
+from ..system import System
+from ..trajectory import Trajectory, read_frames, read_trajectory, system_from_topology
+from ..variables import Context, choose
 
 MIN_TRAINING_FRAMES = 100
 
@@ -25,8 +29,15 @@ def resolve(name: str) -> Path:
     return path
 
 
-def load_trajectory(config: Config) -> Trajectory:
+def load_trajectory(config: Config, system: System | None = None) -> Trajectory:
     """Frames and system that a configuration names.
+
+    Parameters
+    ----------
+    config
+        The whole configuration.
+    system
+        That of a trained run, if there is one: its collective variables are then not chosen again.
 
     Raises
     ------
@@ -34,19 +45,62 @@ def load_trajectory(config: Config) -> Trajectory:
         On bad files or names.
     """
     options = config.system
-    if isinstance(options, MoleculeOptions):
-        return read_molecule(
-            [resolve(name) for name in options.trajectory],
-            resolve(options.topology),
-            select=options.select,
-            temperature=options.temperature,
-            name=options.name,
-            stride=options.stride,
-            min_frames=MIN_TRAINING_FRAMES,
-        )
-    from ..datasets import load_toy
+    if not isinstance(options, MoleculeOptions):
+        from ..datasets import load_toy
 
-    return load_toy(options.name, seed=0)
+        return load_toy(options.name, seed=0)
+    given = system or bare_system(options)
+    paths = [resolve(name) for name in options.trajectory]
+    trajectory = read_trajectory(
+        paths, given, stride=options.stride, min_frames=MIN_TRAINING_FRAMES
+    )
+    if system is not None or not options.collective_variables:
+        return trajectory
+    chosen = choose(options.collective_variables, _context(options, trajectory))
+    return replace(trajectory, system=given.model_copy(update={"collective_variables": chosen}))
+
+
+def bare_system(options: MoleculeOptions) -> System:
+    """System that the topology gives, with the collective variables it suggests."""
+    mapping = options.mapping
+    return system_from_topology(
+        resolve(options.topology),
+        select=options.select,
+        temperature=options.temperature,
+        name=options.name,
+        mapping=str(resolve(mapping)) if mapping.startswith(EMBEDDED) else mapping,
+    )
+
+
+def training_segments(
+    trajectory: Trajectory, validation_fraction: float
+) -> tuple[Float[np.ndarray, "_frames beads dim"], ...]:
+    """Training frames in pieces without a gap: neither held-out blocks nor file ends within."""
+    index, _ = split_blocks(len(trajectory.positions), validation_fraction)
+    gaps = np.flatnonzero(np.diff(index) > 1) + 1
+    ends = np.searchsorted(index, np.cumsum(trajectory.lengths)[:-1])
+    return tuple(
+        trajectory.positions[piece]
+        for piece in np.split(index, np.union1d(gaps, ends).astype(int))
+        if len(piece)
+    )
+
+
+def file_pieces(trajectory: Trajectory) -> tuple[Float[np.ndarray, "_frames beads dim"], ...]:
+    """All frames, file by file."""
+    return tuple(np.split(trajectory.positions, np.cumsum(trajectory.lengths, dtype=int)[:-1]))
+
+
+def _context(options: MoleculeOptions, trajectory: Trajectory) -> Context:
+    system = trajectory.system
+    return Context(
+        labels=tuple(bead.label for bead in system.beads),
+        masses=system.masses,
+        neighbours=system.neighbours,
+        segments=training_segments(trajectory, options.validation_fraction),
+        automatic=system.collective_variables,
+        read_structure=lambda name: read_frames(resolve(name), system, min_frames=1)[0],
+    )
 
 
 def load_reference(

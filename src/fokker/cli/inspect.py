@@ -1,0 +1,150 @@
+"""`fokker inspect`: what was understood of a molecule, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ..interruption import Stop
+from . import settings
+from .display import console, told
+from .settings import configuration
+
+_SHOWN = 24
+"""Beads or bonds listed on the screen; the JSON file has all."""
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="SYSTEM|RUN", help="`molecule` with --trajectory ..., a system preset, or a run."
+    ),
+]
+
+
+def inspect(
+    system: Target = "molecule",
+    config: settings.File = None,
+    change: settings.Changes = None,
+    trajectory: settings.TrajectoryFiles = None,
+    topology: settings.Topology = None,
+    select: settings.Select = None,
+    temperature: settings.Temperature = None,
+    stride: settings.Stride = None,
+    mapping: settings.BeadMapping = None,
+    variables: settings.Variables = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file as JSON.")
+    ] = None,
+) -> None:
+    """Show how a molecule and its trajectory are understood: nothing is trained.
+
+    Files, beads, bonds, frames, correlation time, collective variables, and what looks wrong.
+    """
+    from ..workflow.folder import write_atomically
+    from ..workflow.inspect import inspect as work
+
+    with told(Stop()):
+        target: Any = Path(system)
+        if not (target / "checkpoint").is_dir():
+            target = configuration(
+                system,
+                "fokker",
+                file=config,
+                changes=change,
+                effort=1.0,
+                seed=None,
+                trajectory=trajectory,
+                topology=topology,
+                select=select,
+                temperature=temperature,
+                stride=stride,
+                mapping=mapping,
+                variables=variables,
+            )
+        with console.status("inspecting") as status:
+            found = work(target, on_message=status.update)
+        for part in (_facts(found), _beads(found), _bonds(found), _variables(found)):
+            if part.row_count:
+                console.print(part)
+        for warning in found["warnings"]:
+            console.print(Text.assemble(("warning: ", "bold yellow"), warning))
+        if not found["warnings"]:
+            console.print("nothing looks wrong.")
+        if out is not None:
+            write_atomically(out, json.dumps(found, indent=1, allow_nan=False))
+            console.print(f"written: {out}")
+
+
+def _facts(found: dict[str, Any]) -> Table:
+    table = Table(title=found["system"], title_justify="left", show_header=False, box=None)
+    for file in found["files"]:
+        table.add_row("trajectory", f"{file['path']}: {file['frames']:,} frames read")
+    if found["topology"] is not None:
+        table.add_row("topology", f"{found['topology']}: {found['atoms']:,} atoms")
+        of = "" if found["mapping"].endswith(".toml") else f" of {found['select']!r}"
+        table.add_row("mapping", found["mapping"] + of)
+        table.add_row("temperature", f"{found['temperature']:g} K (kT = {found['kT']:.4g} kJ/mol)")
+        box = found["box"]
+        edges = "none" if box is None else " x ".join(f"{edge:.3g}" for edge in box) + " nm"
+        table.add_row("box", edges)
+    table.add_row(
+        "split",
+        f"{found['training_frames']:,} training, {found['validation_frames']:,} validation frames, "
+        f"in blocks of time",
+    )
+    table.add_row(
+        "correlation",
+        f"{found['correlation_time']:,.1f} frames to an independent one: about "
+        f"{found['effective_frames']:,.0f} independent training frames",
+    )
+    chiral = ", ".join(found["chiral_centres"]) or "no bead keeps one hand"
+    table.add_row("chirality", chiral)
+    return table
+
+
+def _beads(found: dict[str, Any]) -> Table:
+    table = Table(title=f"{len(found['beads'])} beads", title_justify="left", box=None)
+    for name in ("", "bead", "amu", "atoms (from 0)"):
+        table.add_column(name, justify="right" if name in ("", "amu") else "left")
+    for number, bead in enumerate(found["beads"][:_SHOWN]):
+        atoms = ", ".join(map(str, bead["atoms"][:8])) + (", ..." if len(bead["atoms"]) > 8 else "")
+        table.add_row(str(number), bead["label"], f"{bead['mass']:.3f}", atoms)
+    return _cut(table, len(found["beads"]))
+
+
+def _bonds(found: dict[str, Any]) -> Table:
+    unit = found["length_unit"]
+    table = Table(title=f"{len(found['bonds'])} bonds", title_justify="left", box=None)
+    for name in ("bond", f"mean ({unit})", "std", "min", "max"):
+        table.add_column(name, justify="left" if name == "bond" else "right")
+    for bond in found["bonds"][:_SHOWN]:
+        table.add_row(bond["label"], *(f"{bond[k]:.4f}" for k in ("mean", "std", "min", "max")))
+    return _cut(table, len(found["bonds"]))
+
+
+def _variables(found: dict[str, Any]) -> Table:
+    title = "collective variables; the first two span the plane of JS and PMF"
+    table = Table(title=title, title_justify="left", box=None)
+    for name in ("name", "kind", "unit", "min", "max", "correlation (frames)"):
+        table.add_column(name, justify="left" if name in ("name", "kind", "unit") else "right")
+    for row in found["collective_variables"]:
+        table.add_row(
+            row["name"],
+            row["kind"],
+            row["unit"],
+            f"{row['min']:.3f}",
+            f"{row['max']:.3f}",
+            f"{row['correlation_time']:,.1f}",
+        )
+    return table
+
+
+def _cut(table: Table, n: int) -> Table:
+    if n > _SHOWN:
+        table.add_row(*["..."] * len(table.columns))
+    return table

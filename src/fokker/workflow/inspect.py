@@ -1,0 +1,145 @@
+"""What was understood of a molecule and its trajectory, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import Config, MoleculeOptions
+from ..data import split_blocks
+from ..metrics import (
+    chiral_hands,
+    compute,
+    distance,
+    slowest_inefficiency,
+    statistical_inefficiency,
+)
+from ..system import CollectiveVariable, System
+from ..trajectory import Trajectory, box_of
+from ..units import BOLTZMANN
+from .folder import RunFolder
+from .loaded import load_run
+from .source import file_pieces, load_trajectory, resolve
+from .suspicions import Evidence, suspicions
+
+
+def inspect(
+    what: Config | Path, *, on_message: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Read a trajectory and say what it is taken for.
+
+    Parameters
+    ----------
+    what
+        A configuration, or the folder of a run whose own system is then shown.
+    on_message
+        Told what is being done.
+
+    Returns
+    -------
+    dict
+        Plain data: `files` with their frames, `topology`, `atoms`, `beads` (label, element, mass in
+        amu, source atoms), `bonds` (mean, std, min and max length in nm), `temperature` (K), `kT`
+        (kJ/mol), `frames`, `box` (edge lengths in nm of the first frame, or None),
+        `correlation_time` (frames to an independent one, slowest collective variable),
+        `effective_frames`, `collective_variables`, `chiral_centres`, `training_frames`,
+        `validation_frames`, `warnings`.
+
+    Raises
+    ------
+    FokkerError
+        On whatever would stop a training run from reading the data.
+    """
+    stored = load_run(what) if isinstance(what, Path) else None
+    config = stored.config if stored is not None else what
+    assert isinstance(config, Config)
+    on_message("reading")
+    trajectory = load_trajectory(config, stored.system if stored is not None else None)
+    system, frames = trajectory.system, trajectory.positions
+    on_message("correlation times")
+    # Held-out frames too: without them the pieces may be shorter than the time that is sought.
+    pieces = file_pieces(trajectory)
+    training, validation = split_blocks(len(frames), config.system.validation_fraction)
+    inefficiency = slowest_inefficiency(system, [piece[:, None] for piece in pieces])
+    effective = len(training) / inefficiency
+    on_message("checks")
+    return {
+        "system": system.name,
+        "run": str(RunFolder(what).path) if isinstance(what, Path) else None,
+        **_source(config, trajectory),
+        "beads": _beads(system),
+        "bonds": _bonds(system, frames),
+        "kT": system.kT,
+        "length_unit": system.length_unit,
+        "frames": len(frames),
+        "training_frames": len(training),
+        "validation_frames": len(validation),
+        "correlation_time": inefficiency,
+        "effective_frames": effective,
+        "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
+        "chiral_centres": [system.beads[c[0]].label for c in chiral_hands(system, frames)],
+        "warnings": suspicions(Evidence(system, frames, effective)),
+    }
+
+
+def _source(config: Config, trajectory: Trajectory) -> dict[str, Any]:
+    """Where the frames are from; a model system has no files."""
+    options, system = config.system, trajectory.system
+    if not isinstance(options, MoleculeOptions):
+        return {"files": [], "topology": None, "atoms": None, "temperature": None, "box": None}
+    paths = [resolve(name) for name in options.trajectory]
+    return {
+        "files": [
+            {"path": name, "frames": n}
+            for name, n in zip(options.trajectory, trajectory.lengths, strict=True)
+        ],
+        "topology": options.topology,
+        "atoms": system.mapping.n_atoms if system.mapping else None,
+        "select": options.select,
+        "mapping": options.mapping,
+        "stride": options.stride,
+        "temperature": system.kT / BOLTZMANN,
+        "box": box_of(paths[0], system),
+    }
+
+
+def _beads(system: System) -> list[dict[str, Any]]:
+    groups = system.mapping.groups if system.mapping else ((),) * system.n_beads
+    return [
+        {"label": bead.label, "element": bead.element, "mass": bead.mass, "atoms": list(group)}
+        for bead, group in zip(system.beads, groups, strict=True)
+    ]
+
+
+def _bonds(system: System, frames: np.ndarray) -> list[dict[str, Any]]:
+    found = []
+    for bond, label in zip(system.bonds, system.bond_labels, strict=True):
+        found.append({"beads": list(bond), "label": label, **_moments(distance(frames, bond))})
+    return found
+
+
+def _variable(
+    system: System, variable: CollectiveVariable, pieces: tuple[np.ndarray, ...]
+) -> dict[str, Any]:
+    values = [compute(variable, piece) for piece in pieces]
+    period = variable.limits[1] - variable.limits[0] if variable.periodic else None
+    return {
+        "name": variable.name,
+        "kind": variable.kind,
+        "unit": system.unit_of(variable),
+        "limits": list(variable.limits),
+        "correlation_time": statistical_inefficiency([v[:, None] for v in values], period),
+        **_moments(np.concatenate(values)),
+    }
+
+
+def _moments(values: np.ndarray) -> dict[str, float]:
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std()),
+        "min": float(values.min()),
+        "max": float(values.max()),
+    }

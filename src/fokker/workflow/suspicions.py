@@ -1,0 +1,165 @@
+"""What looks wrong with a trajectory before anything is trained on it: one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ..metrics import chiral_hands, distance
+from ..system import System
+
+FEW_FRAMES = 1000
+"""Independent frames below which a model learns the noise of the trajectory."""
+
+FEW_VISITS = 50
+"""Independent frames below which not even the populations are known to ten per cent."""
+
+_SOLVENT = {
+    *("HOH", "WAT", "SOL", "TIP3", "TIP4", "TP3", "SPC"),
+    *("NA", "CL", "K", "SOD", "CLA", "NA+", "CL-", "Na+", "Cl-"),
+}
+
+_CHIRAL = {
+    *("ALA", "ARG", "ASN", "ASP", "CYS", "CYX", "GLN", "GLU", "HIS", "HID", "HIE", "HIP", "ILE"),
+    *("LEU", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL"),
+}
+"""Residues whose C-alpha has a hand."""
+
+_STIFF, _SOFT = 0.12, 0.4
+"""Relative spread beyond which a bond of atoms, and one of larger beads, is called strange."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the sentences are drawn from; frames in nm or the system's length unit."""
+
+    system: System
+    frames: Float[np.ndarray, "frames beads dim"]
+    effective_frames: float
+
+
+def suspicions(evidence: Evidence) -> list[str]:
+    """Every sentence that applies."""
+    checks = (_few, _duplicates, _masses, _solvent, _bonds, _parts, _distances, _hands, _kept)
+    return [text for check in checks for text in check(evidence)]
+
+
+def _few(evidence: Evidence) -> Iterator[str]:
+    n = evidence.effective_frames
+    if n < FEW_VISITS:
+        yield (
+            f"about {n:.0f} independent frames: the slowest variable has hardly been sampled, and "
+            f"a model will repeat this; simulate longer."
+        )
+    elif n < FEW_FRAMES:
+        yield (
+            f"about {n:.0f} independent frames: errors of {1 / np.sqrt(n):.0%} and more; rare "
+            f"states are not to be trusted."
+        )
+
+
+def _duplicates(evidence: Evidence) -> Iterator[str]:
+    flat = np.ascontiguousarray(evidence.frames.reshape(len(evidence.frames), -1))
+    rows = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
+    n = len(rows) - len(np.unique(rows))
+    if n:
+        yield (
+            f"{n:,} of {len(rows):,} frames are exact copies of others; files given twice, or "
+            f"overlapping parts of a restarted simulation?"
+        )
+
+
+def _masses(evidence: Evidence) -> Iterator[str]:
+    system = evidence.system
+    if system.mapping is None:
+        return
+    lightest = min(system.masses)
+    if lightest < 2.0:
+        yield (
+            f"the lightest bead has {lightest:.2f} amu: hydrogens make simulations need short time "
+            f"steps; select 'not element H' unless they matter."
+        )
+    if max(system.masses) > 4.0 * lightest and lightest >= 2.0:
+        yield (
+            f"bead masses range from {lightest:.1f} to {max(system.masses):.1f} amu; the light "
+            f"ones set the time step of a simulation."
+        )
+
+
+def _solvent(evidence: Evidence) -> Iterator[str]:
+    found = sorted({bead.residue for bead in evidence.system.beads} & _SOLVENT)
+    if found:
+        yield f"beads include solvent or ions ({', '.join(found)}); leave them out with --select."
+
+
+def _bonds(evidence: Evidence) -> Iterator[str]:
+    system = evidence.system
+    if system.mapping is not None and not system.bonds:
+        yield (
+            "no bonds: broken molecules cannot be noticed and no bond is compared; give a topology "
+            "with bonds (PSF, prmtop, or PDB with CONECT records)."
+        )
+    for bond, label in zip(system.bonds, system.bond_labels, strict=True):
+        length = distance(evidence.frames, bond)
+        mean, spread = float(length.mean()), float(length.std() / max(length.mean(), 1e-12))
+        coarse = mean > 0.2  # no bond of two heavy atoms is longer, save to a metal
+        if spread > (_SOFT if coarse else _STIFF):
+            yield (
+                f"the bond {label} is {mean:.3f} nm +- {spread:.0%} and up to {length.max():.3f} "
+                f"nm: is it broken, or not a bond?"
+            )
+
+
+def _parts(evidence: Evidence) -> Iterator[str]:
+    system = evidence.system
+    n = _n_parts(system.neighbours)
+    if system.bonds and n > 1:
+        yield (
+            f"the beads are {n} molecules without bonds between them; in a periodic box they may "
+            f"jump apart, which nothing can repair. Select one, or make the complex whole first."
+        )
+
+
+def _distances(evidence: Evidence) -> Iterator[str]:
+    """The unit of bonded molecules is checked when they are read."""
+    system = evidence.system
+    if system.mapping is None or system.bonds or system.n_beads < 2:
+        return
+    first = evidence.frames[0].astype(np.float64)
+    apart = np.linalg.norm(first[:, None] - first[None], axis=-1) + np.diag([np.inf] * len(first))
+    nearest = float(np.median(apart.min(axis=1)))
+    if not 0.05 < nearest < 2.0:
+        yield f"nearest beads are {nearest:.3g} nm apart: are lengths really in nm?"
+
+
+def _hands(evidence: Evidence) -> Iterator[str]:
+    system = evidence.system
+    chiral = sorted({bead.residue for bead in system.beads} & _CHIRAL)
+    if system.n_beads >= 4 and chiral and not chiral_hands(system, evidence.frames):
+        yield (
+            f"no bead of {', '.join(chiral)} keeps its hand with this choice of beads: left and "
+            f"right differ only in how dihedrals are populated; add CB to keep chirality."
+        )
+
+
+def _kept(evidence: Evidence) -> Iterator[str]:
+    n = evidence.system.n_beads
+    if n > 200:
+        yield f"{n} beads: beyond what has been tested; coarser beads train and simulate faster."
+
+
+def _n_parts(neighbours: tuple[tuple[int, ...], ...]) -> int:
+    seen: set[int] = set()
+    n = 0
+    for start in range(len(neighbours)):
+        n += start not in seen
+        queue = [] if start in seen else [start]
+        seen.update(queue)
+        while queue:
+            new = set(neighbours[queue.pop()]) - seen
+            seen |= new
+            queue += new
+    return n
