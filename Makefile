@@ -40,8 +40,8 @@ test-slow: $(READY_DEV)
 	$(BIN)/python -m pytest -m slow
 
 lint: $(READY_DEV)
-	$(BIN)/ruff check src tests benchmarks docs packaging
-	$(BIN)/ruff format --check src tests benchmarks docs packaging
+	$(BIN)/ruff check src tests benchmarks docs tools
+	$(BIN)/ruff format --check src tests benchmarks docs tools
 
 types: $(READY_DEV)
 	$(BIN)/pyright --pythonpath $(BIN)/python
@@ -57,7 +57,7 @@ docs-test: $(READY_DOCS)
 
 ## Build wheel and source distribution; check both in clean environments.
 package:
-	$(PYTHON) packaging/check.py
+	$(PYTHON) tools/check_package.py
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/reference/generated .pytest_cache .ruff_cache
