@@ -82,13 +82,21 @@ def test_a_peak_on_the_seam_of_an_angle_is_two_cells_but_one_state():
     assert len(found["states"]) == 1
 
 
-def test_frames_that_failed_are_never_shown(sets):
+@pytest.mark.parametrize("failure", [np.nan, 0.0, 7.0])
+def test_frames_that_failed_are_never_shown(sets, failure):
+    """Not finite, all beads at the origin (what a file keeps of it), a torn bond."""
     broken = sets["sim"].copy()
-    broken[::4] = np.nan
+    broken[200::4] = failure
+    broken[200::4, 0] *= 2.0
     found = structures(chain(), {**sets, "sim": broken}, Chains(4, 0.5))
-    assert found["movie"]["chain"] == 2
-    assert found["states"][0]["share"]["sim"] < 0.8  # of all frames, the failed ones included
-    broken[:] = np.nan
+    assert (found["movie"]["chain"], found["movie"]["failed"]) == (2, 1)
+    assert found["states"][0]["share"]["sim"] < 0.9  # of all frames, the failed ones included
+    broken[201:] = failure
+    broken[201:, 0] *= 2.0
+    movie = structures(chain(), {**sets, "sim": broken}, Chains(4, 0.5))["movie"]
+    assert (movie["chain"], movie["failed"], len(movie["frames"])) == (1, 4, 50)
+    broken[:] = failure
+    broken[:, 0] *= 2.0
     found = structures(chain(), {**sets, "sim": broken}, Chains(4, 0.5))
     assert found["movie"] is None
     assert all("sim" not in state["frames"] for state in found["states"])

@@ -243,10 +243,14 @@ class State(AbstractRecord):
 
 
 class Movie(AbstractRecord):
-    """One chain of the simulation; `interval` in ps between its frames."""
+    """One chain of the simulation; `interval` in ps between its frames.
+
+    `failed` of all chains hold a failed frame; the chain that is shown ends before its own.
+    """
 
     chain: int
     chains: int
+    failed: int = 0
     interval: FiniteFloat
     values: list[list[FiniteFloat]]
     frames: Annotated[list[list[int]], Field(min_length=1)]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..metrics import compute_all, finite_frames
+from ..metrics import GeometryLimits, compute_all, failed_frames
 from ..system import CollectiveVariable, System
 from .superposition import superposed
 
@@ -72,14 +72,19 @@ def structures(
     if system.dim != 3 or system.length_unit != "nm" or not system.bonds:
         return None
     shown = {name: sets[name] for name in SETS_SHOWN if name in sets and len(sets[name])}
-    values = {name: _values(system, frames) for name, frames in shown.items()}
+    limits = _limits(system, shown)
+    failed = {name: failed_frames(system, frames, limits) for name, frames in shown.items()}
+    values = {name: _values(system, frames, failed[name]) for name, frames in shown.items()}
+    movie = None
+    if chains is not None and "sim" in shown:
+        movie = _movie(system, shown["sim"], failed["sim"], chains)
     return {
         "elements": [bead.element for bead in system.beads],
         "names": [bead.label for bead in system.beads],
         "bonds": [list(bond) for bond in system.bonds],
         "variables": [variable.name for variable in _variables(system)],
         "states": _states(system, shown, values),
-        "movie": None if chains is None or "sim" not in sets else _movie(system, sets, chains),
+        "movie": movie,
     }
 
 
@@ -87,12 +92,21 @@ def _variables(system: System) -> tuple[CollectiveVariable, ...]:
     return system.collective_variables[:2]
 
 
-def _values(system: System, frames: np.ndarray) -> Float[np.ndarray, "frames variables"]:
-    """Values of the first two collective variables, nan where a frame is not finite."""
+def _limits(system: System, sets: Mapping[str, np.ndarray]) -> GeometryLimits:
+    """Bond lengths of a frame that has not failed; without data any will do."""
+    if "data" in sets:
+        return GeometryLimits.from_frames(system, sets["data"])
+    return GeometryLimits(bonds=((0.0, np.inf),) * len(system.bonds))
+
+
+def _values(
+    system: System, frames: np.ndarray, failed: Bool[np.ndarray, " frames"]
+) -> Float[np.ndarray, "frames variables"]:
+    """Values of the first two collective variables, nan where a frame failed."""
     table = compute_all(system, frames)
     columns = [table[variable.name] for variable in _variables(system)]
     values = np.stack(columns, axis=1) if columns else np.zeros((len(frames), 0))
-    values[~finite_frames(frames)] = np.nan
+    values[failed] = np.nan
     return values
 
 
@@ -159,24 +173,26 @@ def _nearest(
     return int(np.argmin(np.where(mine, distance, np.inf)))
 
 
-def _movie(system: System, sets: Mapping[str, np.ndarray], chains: Chains) -> dict[str, Any] | None:
-    """Frames evenly spread over the first chain that stayed finite."""
-    frames = sets["sim"]
+def _movie(
+    system: System, frames: np.ndarray, failed: Bool[np.ndarray, " frames"], chains: Chains
+) -> dict[str, Any] | None:
+    """Frames evenly spread over the first of the chains that lasted longest."""
     if len(frames) % chains.count or len(frames) < 2 * chains.count:
         return None
-    finite = finite_frames(frames).reshape(-1, chains.count).all(axis=0)
-    if not finite.any():
+    lost = failed.reshape(-1, chains.count)
+    lasted = np.where(lost.any(axis=0), lost.argmax(axis=0), len(lost))
+    chain = int(np.argmax(lasted))
+    if lasted[chain] < 2:
         return None
-    chain = int(np.argmax(finite))
     low, high = MOVIE_FRAMES
     wanted = min(max(COORDINATES // (3 * system.n_beads), low), high)
-    mine = frames[chain :: chains.count]
-    every = -(-len(mine) // wanted)
-    mine = mine[::every]
-    values = _values(system, mine)
+    every = -(-int(lasted[chain]) // wanted)
+    mine = frames[chain :: chains.count][: lasted[chain] : every]
+    values = _values(system, mine, np.zeros(len(mine), bool))
     return {
         "chain": chain + 1,
         "chains": chains.count,
+        "failed": int(lost.any(axis=0).sum()),
         "interval": float(f"{every * chains.interval:.6g}"),
         "values": [[float(f"{v:.4g}") for v in row] for row in values],
         "frames": [_whole(frame) for frame in superposed(mine, mine[0])],
