@@ -35,15 +35,21 @@ NEEDED = (
 )
 UNWANTED = ("docs/_build", ".venv", "runs/", "__pycache__", ".xtc", "checkpoint/")
 
-TRIAL = """
+IMPORT_LIMIT = 0.3
+"""Seconds."""
+
+TIMED = """
 import sys, time
 began = time.perf_counter()
 import fokker
-seconds = time.perf_counter() - began
+print(time.perf_counter() - began)
 assert "jax" not in sys.modules, "import fokker imports JAX"
-assert seconds < 0.3, f"import fokker takes {seconds:.2f} s"
 assert "site-packages" in fokker.__file__, fokker.__file__
+"""
+
+REPORT = """
 from pathlib import Path
+import fokker
 Path("metrics.json").write_text("{}")
 print(fokker.__version__, fokker.write_report(Path()))
 """
@@ -100,9 +106,12 @@ def try_out(wheel: Path, interpreter: str, folder: Path) -> None:
     for shell in ("bash", "zsh", "fish"):
         completion = {"_FOKKER_COMPLETE": f"source_{shell}"}
         assert "_FOKKER_COMPLETE" in output(place, command, more=completion), shell
-    told = output(place, str(python), "-c", TRIAL)
+    # The best of three: another program may be using the machine.
+    seconds = min(float(output(place, str(python), "-c", TIMED)) for _ in range(3))
+    assert seconds < IMPORT_LIMIT, f"import fokker takes {seconds:.2f} s"
+    told = output(place, str(python), "-c", REPORT)
     version = output(place, str(python), "--version").strip()
-    print(f"{wheel.name} works with {version}: fokker {told.split()[0]}")
+    print(f"{wheel.name} works with {version}: fokker {told.split()[0]}, import {seconds:.2f} s")
 
 
 def environment(folder: Path, interpreter: str) -> Path:
