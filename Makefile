@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_DOCS := $(VENV)/.ready-docs
 DEMO ?= runs/demo
 
-.PHONY: demo test test-slow lint types docs clean
+.PHONY: demo test test-slow lint types docs docs-test package clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
@@ -19,6 +20,10 @@ $(READY): pyproject.toml | $(VENV)/bin/python
 
 $(READY_DEV): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(READY) $@
+
+$(READY_DOCS): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $(READY) $@
 
 ## Train on the embedded alanine dipeptide, sample, simulate and report: under 10 minutes on 2 cores.
@@ -35,11 +40,24 @@ test-slow: $(READY_DEV)
 	$(BIN)/python -m pytest -m slow
 
 lint: $(READY_DEV)
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs tools
+	$(BIN)/ruff format --check src tests benchmarks docs tools
 
 types: $(READY_DEV)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+## The documentation, into docs/_build/html; a warning is an error.
+docs: $(READY_DOCS)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+## Run every example of the documentation as it is written, shortened.
+docs-test: $(READY_DOCS)
+	$(BIN)/python docs/run_examples.py
+
+## Build wheel and source distribution; check both in clean environments.
+package:
+	$(PYTHON) tools/check_package.py
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/reference/generated .pytest_cache .ruff_cache

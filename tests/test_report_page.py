@@ -2,34 +2,44 @@
 
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
+from html import unescape
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.image import imread
 
 from fokker.errors import FokkerError
 from fokker.metrics import evaluate
-from fokker.report import content, gather, style, write_report
+from fokker.report import Chains, content, gather, palette, style, write_report
 from fokker.report.records import Metrics, Run, TrainingStep
-from fokker.system import Bead, CollectiveVariable, System
+from tetramer import SYSTEM, frames
 
-SECTIONS = ("metrics", "free-energy", "structure", "dynamics", "settings", "reproduce", "chirality")
-FIGURES = {"surfaces", "profiles", "bonds", "angles", "training", "residual", "relaxation"}
-VOID = {"meta", "br", "img", "link", "hr", "input"}
-
-SYSTEM = System(
-    name="Tetramer <i>A&B</i>",
-    dim=3,
-    beads=tuple(Bead(name=name, residue="A$_") for name in ("C", "N", "CA", "O", "CB")),
-    kT=2.494,
-    bonds=((0, 1), (1, 2), (2, 3), (2, 4)),
-    collective_variables=(
-        CollectiveVariable(
-            name="phi", kind="dihedral", indices=(0, 1, 2, 3), limits=(-np.pi, np.pi), periodic=True
-        ),
-        CollectiveVariable(name="end to end", kind="distance", indices=(0, 3), limits=(0.0, 0.6)),
-    ),
+SECTIONS = (
+    "metrics",
+    "free-energy",
+    "structures",
+    "structure",
+    "dynamics",
+    "settings",
+    "reproduce",
+    "chirality",
 )
+FIGURES = {
+    "surfaces",
+    "profiles",
+    "states",
+    "bonds",
+    "angles",
+    "training",
+    "residual",
+    "relaxation",
+}
+VOID = {"meta", "br", "img", "link", "hr", "input"}
 
 RUN = {
     "fokker": "0.1.0",
@@ -60,12 +70,6 @@ seed = 0
 """
 
 
-def frames(n: int, seed: int) -> np.ndarray:
-    base = [[0, 0, 0], [0.13, 0.02, 0], [0.2, 0.15, 0], [0.33, 0.15, 0.05], [0.17, 0.2, 0.12]]
-    noise = 0.006 * np.random.default_rng(seed).normal(size=(n, 5, 3))
-    return (np.array(base) + noise).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def results() -> dict[str, str]:
     """Contents of a run folder, by file name."""
@@ -84,7 +88,9 @@ def results() -> dict[str, str]:
         "chains": 100,
         "failed_fraction": 0.0,
     }
-    plots = gather(SYSTEM, sets, residual=residual, relaxation=relaxation)
+    plots = gather(
+        SYSTEM, sets, residual=residual, relaxation=relaxation, chains=Chains(count=4, interval=0.1)
+    )
     metrics = evaluate(SYSTEM, sets["data"], sets["iid"], sets["sim"], sets["reference"])
     log = [
         {
@@ -166,7 +172,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text += data
 
     def _attributes(self, tag, attrs):
@@ -178,10 +184,20 @@ class Reader(HTMLParser):
                 self.references.append(value)
 
 
+def of_fokker(page):
+    """The page without the vendored library and its licence, which name addresses in comments."""
+    vendor = resources.files("fokker.report").joinpath("vendor")
+    for file in ("3Dmol-min.js", "3Dmol-LICENSE.txt"):
+        text = vendor.joinpath(file).read_text(encoding="utf-8")
+        assert page.count(text) == 1
+        page = page.replace(text, "")
+    return page
+
+
 def test_page_has_every_section_and_every_figure(page):
     reader = Reader(page)
     assert set(SECTIONS) | FIGURES <= set(reader.identifiers)
-    assert "missing" not in re.sub(r"\.missing", "", page.split("</style>")[1])
+    assert "missing" not in re.sub(r"\.missing", "", of_fokker(page).split("</style>")[1])
 
 
 def test_identifiers_are_unique_and_references_have_a_target(page):
@@ -196,13 +212,19 @@ def test_identifiers_are_unique_and_references_have_a_target(page):
 
 def test_page_asks_for_nothing_outside_itself(page):
     reader = Reader(page)
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in page
-    assert "http" not in page.replace("http-equiv", "")
+    (policy,) = re.findall('<meta http-equiv="Content-Security-Policy" content="(.*?)">', page)
+    scripts = re.findall("<script>(.*?)</script>", page, flags=re.DOTALL)
+    hashes = [b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
+    assert len(scripts) == 2
+    assert unescape(policy) == (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        f"script-src 'sha256-{hashes[0]}' 'sha256-{hashes[1]}'"
+    )
+    assert "http" not in of_fokker(page).replace("http-equiv", "")
     assert "@import" not in page
-    assert not reader.tags & {"script", "link", "iframe", "object", "embed", "base"}
+    assert not reader.tags & {"link", "iframe", "object", "embed", "base", "form"}
     assert all(r.startswith(("#", "data:image/png;base64,")) for r in reader.references)
-    assert all(u.startswith("#") for u in re.findall(r"url\(([^)]*)\)", page))
+    assert all(u.startswith("#") for u in re.findall(r"url\(([^)]*)\)", of_fokker(page)))
 
 
 def test_page_is_small(page):
@@ -211,7 +233,7 @@ def test_page_is_small(page):
 
 def test_page_serves_light_and_dark(page):
     assert "prefers-color-scheme: dark" in page
-    drawings = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    drawings = re.findall(r"<svg role.*?</svg>", page, flags=re.DOTALL)
     assert len(drawings) == len(FIGURES)
     for drawing in drawings:
         assert "currentColor" in drawing
@@ -220,7 +242,8 @@ def test_page_serves_light_and_dark(page):
 
 
 def test_what_users_wrote_is_text_and_not_markup(page):
-    assert "<script" not in page
+    assert page.count("<script") == 3
+    assert "<script>alert" not in page
     assert "&lt;script&gt;alert(&#34;config&#34;)&lt;/script&gt; &amp; more" in page
     text = Reader(page).text
     assert '</pre><script>alert("config")</script> & more' in text
@@ -268,11 +291,29 @@ def test_training_time_falls_back_on_the_log():
 
 def test_figures_are_written_beside_the_page(written):
     found = {file.name for file in (written / "figures").iterdir()}
-    assert found == {f"{name}.svg" for name in FIGURES} | {"mine.svg"}
+    endings = (".svg", ".png", "-dark.svg", "-dark.png")
+    assert found == {f"{name}{ending}" for name in FIGURES for ending in endings} | {"mine.svg"}
     for name in FIGURES:
-        text = (written / "figures" / f"{name}.svg").read_text(encoding="utf-8")
-        assert text.startswith("<svg")
-        assert "currentColor" not in text
+        light, dark = (
+            (written / "figures" / f"{name}{ending}.svg").read_text(encoding="utf-8")
+            for ending in ("", "-dark")
+        )
+        assert light.startswith("<svg")
+        assert "currentColor" not in light
+        assert palette.TEXT in light
+        assert not set(palette.DARK) & set(re.findall("#[0-9a-f]{6}", dark))
+
+
+def test_png_figures_stand_on_the_ground_of_a_slide(written):
+    for ending, ground, text in (
+        ("", "#ffffff", palette.TEXT),
+        ("-dark", palette.DARK_GROUND, palette.DARK[palette.TEXT]),
+    ):
+        pixels = imread(written / "figures" / f"surfaces{ending}.png")[..., :3]
+        assert to_hex(pixels[0, 0]) == ground
+        assert np.any(np.abs(pixels - to_rgb(text)).max(axis=-1) < 1e-3)
+        empty = pixels[pixels.shape[0] // 4, pixels.shape[1] // 4]  # no bin was visited there
+        assert to_hex(empty) == ground
 
 
 def test_large_figures_become_png(light, results, monkeypatch):
@@ -280,7 +321,7 @@ def test_large_figures_become_png(light, results, monkeypatch):
     (light / "plots.json").write_text(json.dumps({"residual": plots["residual"]}))
     monkeypatch.setattr(style, "SVG_LIMIT", 1000)
     page = write_report(light).read_text(encoding="utf-8")
-    assert [file.name for file in (light / "figures").iterdir()] == ["residual.png"]
+    assert "<svg role" not in page
     assert (light / "figures" / "residual.png").read_bytes().startswith(b"\x89PNG")
     assert '<img class="sheet" alt="Fokker-Planck residual" src="data:image/png;base64,' in page
     Reader(page)

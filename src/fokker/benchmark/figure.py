@@ -36,5 +36,5 @@ def draw_table(table: dict[str, Any]) -> tuple[str, bytes]:
         axes.legend()
 
     title = f"{table['system']}: JS by method; dashed: floors; diamonds: the paper"
-    picture = draw("table", title, title, paint, (width, 3.6), raster=True)
+    picture = draw("table", title, title, paint, (width, 3.6))
     return picture.svg, picture.png or b""

@@ -2,5 +2,6 @@
 
 from .page import write_report
 from .plots import gather
+from .structures import Chains
 
-__all__ = ["gather", "write_report"]
+__all__ = ["Chains", "gather", "write_report"]

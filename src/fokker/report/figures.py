@@ -11,8 +11,9 @@ import numpy as np
 
 from . import panels, surfaces
 from .formats import percent, whole
+from .palette import RULE, SERIES, SET_NAMES
 from .records import Density, Plots, Profile, Relaxation, TrainingStep
-from .style import RULE, SERIES, SET_NAMES, Figure, Picture, array, draw, log_ticks
+from .style import Figure, Picture, array, draw, log_ticks
 
 WIDTH = 10.0
 """Inches; the page shows it about 1000 pixels wide."""

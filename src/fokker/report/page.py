@@ -8,12 +8,22 @@ import tempfile
 from pathlib import Path
 
 from ..errors import FokkerError
-from . import content, figures, formats
+from . import content, figures, formats, sketch
 from .reading import read_config, read_json, read_training
 from .records import Comparison, Metrics, Plots, Run, TrainingStep
-from .style import Picture
+from .scene import policy, scene
+from .style import Picture, file_names
 
-FIGURE_NAMES = ("surfaces", "profiles", "bonds", "angles", "training", "residual", "relaxation")
+FIGURE_NAMES = (
+    "surfaces",
+    "profiles",
+    "states",
+    "bonds",
+    "angles",
+    "training",
+    "residual",
+    "relaxation",
+)
 
 
 def write_report(run: Path) -> Path:
@@ -95,8 +105,11 @@ def render(
         content.level,
     ):
         environment.filters[function.__name__] = function
+    moving = scene(plots)
     return environment.get_template("template.html.j2").render(
         name=name,
+        policy=policy(moving),
+        scene=moving,
         title=run.system or (plots.system if plots else None) or name,
         metrics=metrics,
         run=run,
@@ -119,6 +132,7 @@ def _pictures(plots: Plots | None, steps: list[TrainingStep]) -> dict[str, Pictu
         drawn += [
             figures.free_energy_surfaces(plots),
             figures.free_energy_profiles(plots),
+            sketch.states(plots),
             figures.bond_distributions(plots),
             figures.angle_distributions(plots),
             figures.fokker_planck_residual(plots),
@@ -145,12 +159,12 @@ def _comparisons(metrics: Metrics) -> list[tuple[str, list[tuple[str, Comparison
 
 def _write_figures(folder: Path, pictures: dict[str, Picture]) -> None:
     folder.mkdir(exist_ok=True)
-    files = dict(picture.file for picture in pictures.values())
+    files = {file: data for picture in pictures.values() for file, data in picture.files.items()}
     for file, data in files.items():
         _write(folder / file, data)
     # A figure of an earlier report would contradict a page that says there is none.
     for name in FIGURE_NAMES:
-        for file in (f"{name}.svg", f"{name}.png"):
+        for file in file_names(name):
             if file not in files:
                 (folder / file).unlink(missing_ok=True)
 

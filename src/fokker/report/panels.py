@@ -10,14 +10,9 @@ from jaxtyping import Float
 
 from .differences import difference
 from .formats import whole
+from .palette import RULE, SERIES, SET_COLOURS, SET_LINES, SET_NAMES, TEXT
 from .records import Density, Profile, Relaxation, TrainingStep
 from .style import (
-    RULE,
-    SERIES,
-    SET_COLOURS,
-    SET_LINES,
-    SET_NAMES,
-    TEXT,
     Axes,
     Figure,
     angle_ticks,

@@ -19,6 +19,7 @@ from ..metrics import (
 )
 from ..metrics.geometry import labels
 from ..system import System
+from .structures import Chains, structures
 
 SETS = ("data", "reference", "iid", "sim")
 """Sets of frames a figure can show: training frames, frames never trained on, and the model's."""
@@ -36,6 +37,7 @@ def gather(
     *,
     residual: dict | None = None,
     relaxation: dict | None = None,
+    chains: Chains | None = None,
 ) -> dict:
     """Histograms and free energies of every set of frames, on common edges.
 
@@ -53,6 +55,8 @@ def gather(
         Relaxation of an ensemble that starts from one structure, passed through: `time`, `unit`
         and, all optional, `start` (a text), `curves` and `targets` (by name; ``mean phi`` has the
         unit of phi), `js`, `js_floor`, `chains`, `failed_fraction`.
+    chains
+        How the frames named ``sim`` follow each other; without it no chain is shown moving.
 
     Returns
     -------
@@ -80,6 +84,7 @@ def gather(
         "angles": _angles(system, ordered),
         "residual": _plain(residual),
         "relaxation": _plain(relaxation),
+        "structures": structures(system, ordered, chains),
     }
 
 

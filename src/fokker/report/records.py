@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    model_validator,
+)
 
 SetName: TypeAlias = Annotated[str, Field(pattern="^(data|reference|iid|sim)$")]
 Edges: TypeAlias = Annotated[list[FiniteFloat], Field(min_length=2)]
 Curve: TypeAlias = list[float | None]
+Element: TypeAlias = Annotated[str, Field(max_length=4)]
 
 
 class AbstractRecord(BaseModel):
@@ -233,6 +241,58 @@ class Relaxation(AbstractRecord):
         return self
 
 
+class State(AbstractRecord):
+    """A populated cell of the collective variables: one frame of each set that visits it."""
+
+    values: list[FiniteFloat]
+    share: dict[SetName, FiniteFloat]
+    frames: dict[SetName, list[int]]
+
+
+class Movie(AbstractRecord):
+    """One chain of the simulation; `interval` in ps between its frames.
+
+    `failed` of all chains hold a failed frame; the chain that is shown ends before its own.
+    """
+
+    chain: int
+    chains: int
+    failed: int = 0
+    interval: FiniteFloat
+    values: list[list[FiniteFloat]]
+    frames: Annotated[list[list[int]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Movie:
+        _same(len(self.values), len(self.frames), "values of the moving chain")
+        return self
+
+
+class Structures(AbstractRecord):
+    """Beads, bonds and structures for the eye; positions are whole picometres, flat."""
+
+    elements: Annotated[list[Element], Field(min_length=1)]
+    names: list[str]
+    bonds: list[tuple[NonNegativeInt, NonNegativeInt]]
+    variables: list[str]
+    states: list[State] = []
+    movie: Movie | None = None
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Structures:
+        n_beads = len(self.elements)
+        _same(len(self.names), n_beads, "names of beads")
+        if any(max(bond) >= n_beads for bond in self.bonds):
+            raise ValueError(f"a bond names a bead beyond the {n_beads} that there are")
+        movie = self.movie.frames if self.movie else []
+        for frame in (*movie, *(f for state in self.states for f in state.frames.values())):
+            _same(len(frame), 3 * n_beads, "positions of a structure")
+        rows = self.movie.values if self.movie else []
+        for values in (*rows, *(state.values for state in self.states)):
+            _same(len(values), len(self.variables), "values of a structure")
+        return self
+
+
 class Plots(AbstractRecord):
     """plots.json, as from `fokker.report.gather`."""
 
@@ -245,6 +305,7 @@ class Plots(AbstractRecord):
     angles: dict[str, Density] = {}
     residual: Residual | None = None
     relaxation: Relaxation | None = None
+    structures: Structures | None = None
 
 
 def _same(found: int, wanted: int, what: str) -> None:

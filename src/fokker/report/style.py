@@ -1,9 +1,8 @@
-"""Colours and type of the figures, and their way from matplotlib to SVG.
+"""Type of the figures, and their way from matplotlib to SVG and PNG.
 
 Figures are drawn in the colours of the light palette on a transparent ground. Inside the page the
 text takes the colour of the text around it (`currentColor`) and each line the colour of a CSS
-variable, so that one drawing serves light, dark and print. The colours of the sets are those of
-Okabe and Ito, which people with any common colour deficiency can tell apart.
+variable, so that one drawing serves light, dark and print.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from .formats import power_of_ten
+from .palette import DARK_GROUND, RULE, SERIES, SET_COLOURS, TEXT, dark_svg, darken
 
 Figure: TypeAlias = Any
 """A `matplotlib.figure.Figure`; matplotlib is imported only when something is drawn."""
@@ -25,17 +25,6 @@ Figure: TypeAlias = Any
 Axes: TypeAlias = Any
 """A `matplotlib.axes.Axes`."""
 
-TEXT = "#1b1f24"
-RULE = "#8b929b"
-SET_COLOURS = {"data": "#3f464e", "reference": "#009e73", "iid": "#0072b2", "sim": "#d55e00"}
-SET_NAMES = {
-    "data": "data",
-    "reference": "reference",
-    "iid": "iid samples",
-    "sim": "simulation",
-}
-SET_LINES = {"data": "-", "reference": (0, (1, 1)), "iid": "-", "sim": (0, (4, 1.5))}
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#56b4e9")
 ENERGY_MAP = "viridis"
 DIFFERENCE_MAP = "RdBu_r"
 ONLY_DATA, ONLY_OTHER = "#a9afb6", "#6a3d9a"
@@ -59,6 +48,7 @@ _SETTINGS: dict[str, Any] = {
     "axes.titlesize": 11.5,
     "axes.titlepad": 7.0,
     "axes.labelsize": 11.0,
+    "axes.facecolor": "none",
     "axes.linewidth": 0.8,
     "axes.edgecolor": RULE,
     "axes.labelcolor": TEXT,
@@ -91,18 +81,19 @@ _SETTINGS: dict[str, Any] = {
 
 
 class Picture(NamedTuple):
-    """One finished figure."""
+    """One finished figure: for a light and, with `dark_png`, for a dark ground."""
 
     name: str
     title: str
     caption: str
     svg: str
-    png: bytes | None = None
+    png: bytes
+    dark_png: bytes
 
     @property
     def markup(self) -> str:
         """HTML that shows the figure inside a page, without any request."""
-        if self.png is not None:
+        if len(self.svg.encode("utf-8")) > SVG_LIMIT:
             data = base64.b64encode(self.png).decode("ascii")
             return (
                 f'<img class="sheet" alt="{escape(self.title)}" src="data:image/png;base64,{data}">'
@@ -110,11 +101,15 @@ class Picture(NamedTuple):
         return _inline(self.svg, self.title)
 
     @property
-    def file(self) -> tuple[str, bytes]:
-        """Name and content of the figure as a file of its own."""
-        if self.png is not None:
-            return f"{self.name}.png", self.png
-        return f"{self.name}.svg", self.svg.encode("utf-8")
+    def files(self) -> dict[str, bytes]:
+        """Contents of the figure as files of its own, by `file_names`."""
+        contents = (self.svg.encode("utf-8"), self.png, dark_svg(self.svg), self.dark_png)
+        return dict(zip(file_names(self.name), contents, strict=True))
+
+
+def file_names(name: str) -> tuple[str, ...]:
+    """Names of the files of one figure. SVGs have no ground; PNGs have a white or a dark one."""
+    return f"{name}.svg", f"{name}.png", f"{name}-dark.svg", f"{name}-dark.png"
 
 
 def draw(
@@ -123,8 +118,6 @@ def draw(
     caption: str,
     paint: Callable[[Figure], None],
     size: tuple[float, float],
-    *,
-    raster: bool = False,
 ) -> Picture:
     """Paint a figure in the common style.
 
@@ -138,8 +131,6 @@ def draw(
         Adds the axes to an empty figure.
     size
         Width and height in inches.
-    raster
-        Make a PNG in any case, not only of a figure that is too large as SVG.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -155,9 +146,12 @@ def draw(
         FigureCanvasAgg(figure)
         paint(figure)
         svg = _as_svg(figure, name)
-        large = len(svg.encode("utf-8")) > SVG_LIMIT
-        png = _as_png(figure) if raster or large else None
-    return Picture(name, title, caption, svg, png)
+        # The layout takes most of the time and is the same in all four files.
+        figure.set_layout_engine("none")
+        png = _as_png(figure, "white")
+        darken(figure)
+        dark_png = _as_png(figure, DARK_GROUND)
+    return Picture(name, title, caption, svg, png, dark_png)
 
 
 def array(values: Sequence[Any]) -> np.ndarray:
@@ -223,9 +217,9 @@ def _as_svg(figure: Figure, name: str) -> str:
     return re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
 
 
-def _as_png(figure: Figure) -> bytes:
+def _as_png(figure: Figure, ground: str) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
+    figure.savefig(buffer, format="png", facecolor=ground, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from .differences import difference, rms
+from .palette import SET_NAMES
 from .records import Surfaces
 from .style import (
     DIFFERENCE_MAP,
     ENERGY_MAP,
     ONLY_DATA,
     ONLY_OTHER,
-    SET_NAMES,
     Axes,
     Figure,
     angle_ticks,

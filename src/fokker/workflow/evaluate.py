@@ -19,7 +19,7 @@ from ..metrics import evaluate as compare_sets
 from ..model import AbstractEnergy
 from ..objective import Noised, exact_residual
 from ..process import AbstractProcess
-from ..report import gather
+from ..report import Chains, gather
 from ..stage import T_MIN
 from ..trajectory import read_frames
 from ..types import Features
@@ -65,9 +65,10 @@ def evaluate(
     """
     loaded = load_run(run)
     system = loaded.system
+    default_simulation = loaded.folder.simulation(system)
     files = {
         "iid": samples or _if_exists(loaded.folder.samples(system)),
-        "sim": simulation or _if_exists(loaded.folder.simulation(system)),
+        "sim": simulation or _if_exists(default_simulation),
     }
     given = {name: path for name, path in files.items() if path is not None}
     if not given:
@@ -116,6 +117,7 @@ def evaluate(
         shown,
         residual=residual,
         relaxation=json.loads(relaxation.read_bytes()) if relaxation else None,
+        chains=_chains(simulated) if given.get("sim") == default_simulation else None,
     )
     write_atomically(loaded.folder.plots, json.dumps(plots, allow_nan=False))
     return metrics
@@ -188,6 +190,15 @@ def _residuals(
         return exact_residual(model, process, noised.frames[0], t, features, centred=centred)
 
     return jax.vmap(one)(frames, jax.random.split(jax.random.key(0), len(frames)))
+
+
+def _chains(simulated: dict[str, Any]) -> Chains | None:
+    """How the frames of the run's own simulation follow each other, if it was recorded."""
+    try:
+        interval = simulated["integrator"]["dt"] * simulated["stride"]
+        return Chains(int(simulated["chains"]), float(interval))
+    except (KeyError, TypeError):
+        return None
 
 
 def _if_exists(path: Path) -> Path | None:
