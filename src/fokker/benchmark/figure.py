@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..report.style import RULE, SET_COLOURS, SET_NAMES, Figure, draw, log_ticks
+from ..report.palette import RULE, SET_COLOURS, SET_NAMES
+from ..report.style import Figure, draw, log_ticks
 
 
 def draw_table(table: dict[str, Any]) -> tuple[str, bytes]:
