@@ -170,9 +170,9 @@ def test_rne_vanishes_pair_by_pair_for_data_of_unit_variance(process, antithetic
 
 
 @EACH_SYSTEM
-def test_rne_is_unbiased_at_any_gap(make, centred):
-    """The kernel is far off there, and the identity that the loss rests on is not."""
+def test_rne_is_unbiased_where_its_kernel_is_not_right(make, centred):
+    """The identity that the loss rests on holds at wide gaps as well, up to the linear part."""
     for h in AMOUNTS:
-        _, slopes = draw(RadonNikodymOptions(gap=0.3), make, h, centred, 0.0)
+        _, slopes = draw(RadonNikodymOptions(gap=0.2), make, h, centred, 0.0)
         mean, error = mean_and_error(slopes)
         assert abs(mean) < 4.0 * error

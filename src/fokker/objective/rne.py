@@ -11,6 +11,9 @@ from ..options import Options
 from ..types import Key, Positions, Scalar, Time
 from .base import NO_MOLECULE, AbstractObjective, Evaluation, Molecule
 
+RHO_MAX = 3.0
+"""Beyond it the loss is linear, so that an untrained energy cannot overflow it."""
+
 
 class RadonNikodymOptions(Options):
     """Options of the Radon-Nikodym term."""
@@ -50,7 +53,7 @@ class RadonNikodym(AbstractObjective):
 
     - The function is `e^rho - 1 - rho`, whose leading term is `rho^2 / 2`; the square itself would
       shift the change in time by the divergence, which adds up over the stiff modes of a molecule.
-      Beyond rho = 1 it goes on linearly.
+      Beyond rho = 3, which near times hardly reach, it goes on linearly.
     - The gradient goes through `energy(x_t, s) - energy(x_t, t)` alone, a function of x_t. Through
       energy(x_s, s) it would correlate with the random part of rho, `b^2 eta . Hessian eta / 2`,
       and flatten the energy.
@@ -91,8 +94,8 @@ class RadonNikodym(AbstractObjective):
             rho = energy(x_s, s, noised.features) - late + kernels
             rho = jax.lax.stop_gradient(rho - change) + change
             scale = degrees * (process.log_snr(s) - process.log_snr(t))
-            inner = jnp.minimum(rho, 1.0)
-            value = jnp.expm1(inner) - inner + (rho - inner) * jnp.expm1(1.0)
+            inner = jnp.minimum(rho, RHO_MAX)
+            value = jnp.expm1(inner) - inner + (rho - inner) * jnp.expm1(RHO_MAX)
             return 2.0 * value / scale**2
 
         # Frames come as (+eps, times), (-eps, times) if antithetic; the bridge noise flips along.
