@@ -24,7 +24,7 @@ from the arrays after the prefix (`geometry.`, the standardisation, and `trunk.`
     v   = a . (b x c)
     z_v = (v - alpha^3 volume_mean) / sqrt(alpha^6 volume_std^2 + 2 sigma^2 alpha^4 mean_area
                                            + 8 sigma^4 alpha^2 mean_length + 48 sigma^6)
-    L   = 2 log(alpha / sigma)
+    L   = -log(sigma^2 / alpha^2 + (min distance_std / 2)^2)
     w   = 2 pi L / (4, 8, 16, 32)
     h   = silu(first(concat(z_r, z_v, L / 10, sin w, cos w)))
     h   = h + silu(layer(h))                                           for each of layers
