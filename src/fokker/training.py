@@ -143,7 +143,9 @@ def train(
     """
     model = initial_model(config, system, dataset.training)
     start, counter, restored = 0, 0, None
-    if resume:
+    if not resume:
+        log.unlink(missing_ok=True)
+    else:
         path = checkpoint.latest(folder)
         progress = checkpoint.read_manifest(path)["progress"]
         start, counter = progress["stage"], progress["counter"]
@@ -283,8 +285,14 @@ def _with_expert(model: Mixture, index: int, expert: Any) -> Mixture:
 
 
 def _append(log: Path, record: dict[str, Any]) -> None:
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(record) + "\n")
+    try:
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise FokkerError(
+            f"{log}: could not be written ({error.strerror}); the last checkpoint is kept: mend "
+            "that and continue with --resume."
+        ) from error
 
 
 def _rewind(log: Path, stage: int, step: int) -> None:

@@ -181,14 +181,16 @@ def evaluate(
     Writes `metrics.json`: JS, PMF error, bond and angle distances, each with its floor (what a
     perfect model would score at these counts), and the fraction of failed frames.
     """
-    with told(_stop()):
+    stop = _stop()
+    with told(stop, _command()), stop.immediate():
         _evaluate(run, samples, simulation, reference)
 
 
 @app.command(epilog="**Example:** `fokker report runs/ala`, then open runs/ala/report.html")
 def report(run: RunPath) -> None:
     """Write one self-contained HTML page about a run."""
-    with told(_stop()):
+    stop = _stop()
+    with told(stop, _command()), stop.immediate():
         _report(run)
 
 
@@ -240,11 +242,12 @@ def run(
             _sample(out, None, None, None, None, resume, resume, stop)
         if "simulation" not in folder.read_record():
             _simulate(out, {}, None, None, None, resume, resume, stop)
-        if not (out / "relaxation.json").exists():
-            with console.status("relaxation from a single rare structure"):
-                relax(out)
-        _evaluate(out, None, None, reference)
-        _report(out)
+        with stop.immediate():
+            if not (out / "relaxation.json").exists():
+                with console.status("relaxation from a single rare structure"):
+                    relax(out)
+            _evaluate(out, None, None, reference)
+            _report(out)
 
 
 def _train(config: Any, out: Path, resume: bool, stop: Stop) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from typing import Any
 from .. import __version__
 from ..errors import FokkerError
 from ..system import System
+
+
+_TEMPORARY = re.compile(r"\.(config\.toml|[a-z]+\.jsonl?|.*\.position\.json)\.\d+|\.fokker-.*")
+"""Names under which files of a run folder are written before they are renamed."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,15 @@ class RunFolder:
                     f"{self.path}: another fokker process is writing to this run; wait for it or "
                     "choose another folder."
                 ) from error
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Remove temporary files of processes that were killed; the lock says none is at work."""
+        for file in self.path.glob(".*"):
+            if _TEMPORARY.fullmatch(file.name):
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
 
 def suffix(system: System) -> str:
@@ -128,7 +141,8 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise FokkerError(
             f"{path}: could not be written ({error.strerror}); what was there is untouched."
         ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .. import checkpoint
 from ..config import Config
 from ..data import prepare
 from ..errors import FokkerError
@@ -55,13 +58,7 @@ def train(
         If stopped; `resume` continues.
     """
     folder = RunFolder(out)
-    exists = folder.checkpoint.is_dir() and any(folder.checkpoint.iterdir())
-    if exists and not resume:
-        raise FokkerError(
-            f"{out}: already holds a run; continue it with --resume or choose another --out."
-        )
-    if exists:
-        same_training(folder, config)
+    _continues(folder, config, resume)
     trajectory = load_trajectory(config)
     system = trajectory.system
     dataset = prepare(
@@ -74,6 +71,7 @@ def train(
         + (" kJ/mol" if system.dim == 3 else "")
     )
     with folder.locked():
+        exists = _continues(folder, config, resume)
         save_config(folder, config)
         if system.dim == 3:
             write_topology(folder.topology, system, trajectory.positions[0])
@@ -94,12 +92,32 @@ def train(
                 on_progress=on_progress,
                 should_stop=stop or (lambda: False),
             )
+        except OSError as error:
+            raise FokkerError(
+                f"{out}: training ended because the disk failed ({error}); what was written is "
+                "kept: mend that and continue with --resume."
+            ) from error
         finally:
             seconds = round(before + time.monotonic() - began, 1)
             steps = sum(expert.training.steps for expert in config.experts)
-            folder.note(
-                training={"seconds": seconds, "steps": steps, "devices": jax.device_count()}
-            )
+            # an error on its way out says more than a second one about the same disk
+            with contextlib.suppress(*[FokkerError] if sys.exc_info()[0] else []):
+                folder.note(
+                    training={"seconds": seconds, "steps": steps, "devices": jax.device_count()}
+                )
+
+
+def _continues(folder: RunFolder, config: Config, resume: bool) -> bool:
+    """Whether there is a checkpoint to go on from; raises if that was not asked for."""
+    found = checkpoint.exists(folder.checkpoint)
+    if found and not resume:
+        raise FokkerError(
+            f"{folder.path}: already holds a run; continue it with --resume or choose another "
+            "--out."
+        )
+    if found:
+        same_training(folder, config)
+    return found
 
 
 def batch_sharding(config: Config) -> NamedSharding | None:
