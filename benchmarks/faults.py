@@ -2,14 +2,15 @@
 
     python benchmarks/faults.py OUT.json [KILLS_PER_COMMAND] [SEED]
 
-Every command first runs in a piece. Then it is killed with SIGKILL at random moments, continued with
-`--resume` and killed again, until it is let through; what it wrote must equal the first run byte for
-byte. After each kill, all that is on the disk must be whole or recognised as cut. The other faults are
-SIGTERM, a full disk (a small tmpfs), a read-only folder (a bind mount), a folder that vanishes, and a
-second run into the same folder. Mounting needs root; without it these two are left out and said so.
+Every command first runs in a piece. Then it is killed with SIGKILL at random moments, continued
+with `--resume` and killed again, until it is let through; what it wrote must equal the first run
+byte for byte. After each kill, all that is on the disk must be whole or recognised as cut. The
+other faults are SIGTERM, a full disk (a small tmpfs), a read-only folder (a bind mount), a folder
+that vanishes, and a second run into the same folder. Mounting needs root; without it these two are
+left out and said so.
 
-Commands are forked from a process that has imported everything, to save its time. Blocks and the time
-between checkpoints are shortened, so that a run of seconds has many of both.
+Commands are forked from a process that has imported everything, to save its time. Blocks and the
+time between checkpoints are shortened, so that a run of seconds has many of both.
 """
 
 import contextlib
@@ -43,6 +44,7 @@ from fokker.workflow import evaluate, loaded, relaxation, sample, simulate, trai
 
 training.BLOCK = 20
 training.CHECKPOINT_SECONDS = 0.0
+evaluate.RESIDUAL_TIMES, evaluate.RESIDUAL_FRAMES = 3, 32
 
 TRAIN = [
     *("train", "alanine-dipeptide", "-m", "mixture", "-s", "system.stride=20"),
@@ -188,7 +190,9 @@ def check_frames(run: Path, path: Path, seen: Counter) -> None:
     try:
         found = read_frames(path, system, min_frames=0, allow_failed=True)
     except FokkerError as error:
-        seen["trajectories refused: " + ("cut" if "cut short" in str(error) else "being written")] += 1
+        seen[
+            "trajectories refused: " + ("cut" if "cut short" in str(error) else "being written")
+        ] += 1
         assert "resume" in str(error) or "empty" in str(error), error
     else:
         whole = read_frames(REFERENCE / path.name, system, allow_failed=True)
@@ -321,7 +325,11 @@ def vanished(name: str, before: Path, sign: Callable[[Path], bool]) -> dict:
     away.rename(run)
     succeed([*COMMANDS[name], "--resume"], run)
     assert not compare(run, name)
-    return {"injected": 1, "lost": "nothing: moved back and continued to an equal end", "said": text}
+    return {
+        "injected": 1,
+        "lost": "nothing: moved back and continued to an equal end",
+        "said": text,
+    }
 
 
 def second_run(name: str, before: Path, sign: Callable[[Path], bool]) -> dict:
@@ -390,7 +398,9 @@ def main() -> None:
     else:
         table["disk full, read-only folder"] = "left out: mounting needs root"
     for name in COMMANDS:
-        table[f"kill -9, {name}"] = kill_and_resume(name, n_kills, seconds[name], STAGES[name], seen)
+        table[f"kill -9, {name}"] = kill_and_resume(
+            name, n_kills, seconds[name], STAGES[name], seen
+        )
         write(out, table, seen)
     write(out, table, seen)
     shutil.rmtree(BASE)

@@ -2,8 +2,8 @@
 
     python benchmarks/physics_checks.py FOLDER KT_LOW KT_HIGH
 
-A process of its own: pymbar, which it imports, switches JAX to 64 bits. Temperatures are handed over as
-kT in kJ/mol, with a Boltzmann constant of 1. Prints one line of JSON.
+A process of its own: pymbar, which it imports, switches JAX to 64 bits. Temperatures are handed
+over as kT in kJ/mol, with a Boltzmann constant of 1. Prints one line of JSON.
 """
 
 import contextlib

@@ -13,7 +13,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     ("errors", "types", "units", "options", "interruption"),
-    ("system", "process"),
+    ("system", "process", "parallel"),
     ("network", "potential", "metrics", "checkpoint"),
     ("model", "trajectory"),
     ("objective", "sampler", "dynamics", "data", "report"),

@@ -56,7 +56,10 @@ def place(environment: Mapping[str, str]) -> Place | None:
             )
         return Place(coordinator, n, index)
     if _many(environment, "SLURM_STEP_NUM_TASKS"):
-        n, index = _number(environment, "SLURM_STEP_NUM_TASKS"), _number(environment, "SLURM_PROCID")
+        n, index = (
+            _number(environment, "SLURM_STEP_NUM_TASKS"),
+            _number(environment, "SLURM_PROCID"),
+        )
         return Place(None, n, index)
     if _many(environment, "OMPI_COMM_WORLD_SIZE"):
         n, index = (_number(environment, f"OMPI_COMM_WORLD_{s}") for s in ("SIZE", "RANK"))
@@ -137,7 +140,9 @@ def split(count: int, what: str) -> NamedSharding | None:
             f"{count} {what} cannot be shared out evenly over {len(devices)} devices of "
             f"{jax.process_count()} processes; use a multiple of {len(devices)}."
         )
-    return None if n == 1 else NamedSharding(Mesh(np.array(devices[:n]), (AXIS,)), PartitionSpec(AXIS))
+    return (
+        None if n == 1 else NamedSharding(Mesh(np.array(devices[:n]), (AXIS,)), PartitionSpec(AXIS))
+    )
 
 
 def replicated(sharding: NamedSharding) -> NamedSharding:
@@ -206,6 +211,16 @@ def lost_process(error: BaseException) -> FokkerError | None:
     return FokkerError(
         f"process {jax.process_index()} of {jax.process_count()} lost another one ({first}); the "
         "last checkpoint is kept: start all of them again with --resume."
+    )
+
+
+def no_memory(error: BaseException) -> FokkerError | None:
+    """One sentence for an error that means that the memory is used up."""
+    if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+        return None
+    return FokkerError(
+        "the memory is used up; what was written is kept: use a smaller batch size, fewer chains "
+        "or a smaller network."
     )
 
 

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from .. import __version__
 from ..interruption import Stop
+from ..parallel import is_primary, start
 from . import settings
-from .display import Bar, console, metrics_table, told
+from .display import Bar, console, metrics_table, monitor, told
 from .settings import configuration
 
 app = typer.Typer(
@@ -84,6 +85,7 @@ def train(
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
     resume: settings.Resume = False,
+    devices: settings.Devices = None,
 ) -> None:
     """Train a model into a run folder.
 
@@ -92,6 +94,7 @@ def train(
     """
     stop = _stop()
     with told(stop, _again()):
+        start(devices)
         chosen = configuration(
             system,
             method,
@@ -153,6 +156,7 @@ def simulate(
     seed: settings.Seed = None,
     resume: settings.Resume = False,
     overwrite: settings.Overwrite = False,
+    devices: settings.Devices = None,
 ) -> None:
     """Run Langevin dynamics with the model's force.
 
@@ -161,6 +165,7 @@ def simulate(
     """
     stop = _stop()
     with told(stop, _again()):
+        start(devices)
         flags = {"chains": chains, "steps": steps, "stride": stride, "start": start}
         _simulate(run, flags, out, change, seed, resume, overwrite, stop)
 
@@ -212,6 +217,7 @@ def run(
     stride: settings.Stride = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
+    devices: settings.Devices = None,
 ) -> None:
     """Train, sample, simulate, evaluate and report, in turn.
 
@@ -222,6 +228,7 @@ def run(
 
     stop = _stop()
     with told(stop, _again()):
+        start(devices)
         chosen = configuration(
             system,
             method,
@@ -242,6 +249,8 @@ def run(
             _sample(out, None, None, None, None, resume, resume, stop)
         if "simulation" not in folder.read_record():
             _simulate(out, {}, None, None, None, resume, resume, stop)
+        if not is_primary():
+            return
         with stop.immediate():
             if not (out / "relaxation.json").exists():
                 with console.status("relaxation from a single rare structure"):
@@ -331,8 +340,7 @@ def _simulate(
                 f"simulating {options.chains} chains",
                 p.step,
                 p.n_steps,
-                ("" if p.temperature is None else f"T {p.temperature:.1f}  ")
-                + f"diverged {p.diverged}",
+                monitor(p),
             ),
         )
     if not record["conservative"]:

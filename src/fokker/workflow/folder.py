@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .. import __version__, parallel
 from ..errors import FokkerError
 from ..system import System
-
 
 _TEMPORARY = re.compile(r"\.(config\.toml|[a-z]+\.jsonl?|.*\.position\.json)\.\d+|\.fokker-.*")
 """Names under which files of a run folder are written before they are renamed."""
@@ -83,17 +82,24 @@ class RunFolder:
     def note(self, **sections: Any) -> None:
         """Put sections into `run.json`, replacing those of the same name."""
         record = {"fokker": __version__, **self.read_record(), **sections}
+        if not parallel.is_primary():
+            return
         write_atomically(self.record, json.dumps(record, indent=1))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder; a second run into it is refused.
 
+        Process 0 holds it for all that were started together.
+
         Raises
         ------
         FokkerError
             If the folder cannot be made or another process holds it.
         """
+        if not parallel.is_primary():
+            yield
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             stream = (self.path / ".lock").open("w")

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from .. import parallel
 from ..config import SamplingOptions
 from ..errors import FokkerError
 from ..interruption import Interrupted, Stop
@@ -80,16 +81,19 @@ def sample(
     check_output_path(target, loaded.system, overwrite or ours)
     sampler = options.sampler.build()
     began = time.monotonic()
+    # with several processes each draws everything: files are of process 0, the rest keeps in step
     with contextlib.ExitStack() as stack:
         stack.enter_context(loaded.folder.locked())
         first = _Position()
         if ours:
             first = _Position.find(target, settings)
-        else:
+        elif parallel.is_primary():
             first.save(target, settings, finished=False)
-        append_at = first.bytes if target.exists() or first.bytes else None
-        writer = FrameWriter(target, loaded.system, append_at=append_at)
-        stack.enter_context(writer)
+        writer = None
+        if parallel.is_primary():
+            append_at = first.bytes if target.exists() or first.bytes else None
+            writer = FrameWriter(target, loaded.system, append_at=append_at)
+            stack.enter_context(writer)
         stream = generate(
             sampler,
             loaded.model,
@@ -105,16 +109,17 @@ def sample(
         )
         last = first
         for batch, frames in enumerate(stream, start=first.batch + 1):
-            writer.write(loaded.scaling.invert(frames))
-            last = _Position(
-                batch,
-                writer.n_bytes,
-                first.failed + writer.n_failed,
-                round(first.seconds + time.monotonic() - began, 2),
-            )
             finished = batch * options.batch_size >= n
-            last.save(target, settings, finished=finished)
-            if stop is not None and stop() and not finished:
+            if writer is not None:
+                writer.write(loaded.scaling.invert(frames))
+                last = _Position(
+                    batch,
+                    writer.n_bytes,
+                    first.failed + writer.n_failed,
+                    round(first.seconds + time.monotonic() - began, 2),
+                )
+                last.save(target, settings, finished=finished)
+            if parallel.anywhere(stop is not None and stop()) and not finished:
                 raise Interrupted
         _note(loaded, target, settings, last, sampler.evaluations)
     return target

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .. import checkpoint
+from .. import checkpoint, parallel
 from ..config import SimulationOptions
 from ..dynamics import AbstractIntegrator, BlockResult, SimulationState
 from ..dynamics import simulate as integrate
@@ -23,7 +23,7 @@ from ..errors import FokkerError
 from ..interruption import Interrupted, Stop
 from ..trajectory import FrameWriter, check_output_path, read_frames
 from ..units import BOLTZMANN
-from .loaded import Broken, LoadedRun, load_run
+from .loaded import Broken, Force, LoadedRun, load_run
 from .sample import SIMULATION_STREAM
 from .tally import Tally
 
@@ -35,7 +35,31 @@ class SimulationProgress:
     step: int
     n_steps: int
     temperature: float | None
+    """Of all frames of the block; K for molecules, else in units of energy."""
+    kinetic: float | None
+    """kJ/mol, mean over the running chains at the last frame of the block."""
+    potential: float | None
+    """kJ/mol up to a constant, likewise; None if the model has no energy."""
     diverged: int
+
+
+def _progress(
+    block: BlockResult, options: SimulationOptions, loaded: LoadedRun, force: Force
+) -> SimulationProgress:
+    last = block.kinetic_energy[-1]
+    running = np.asarray(block.state.stopped_at) < 0
+    kinetic = potential = None
+    if running.any():
+        kinetic = float(last[running].mean()) if np.isfinite(last[running]).all() else None
+        potential = force.mean_energy(jnp.asarray(block.frames[-1]), jnp.asarray(running))
+    return SimulationProgress(
+        block.step,
+        options.steps,
+        _temperature(block.kinetic_energy, loaded),
+        kinetic,
+        potential,
+        int(np.sum(~running)),
+    )
 
 
 def simulate(
@@ -89,6 +113,7 @@ def simulate(
     restart = target.with_name(f".{target.name}.restart")
     settings = {"seed": seed, **options.model_dump(mode="json", exclude={"steps"})}
     integrator = options.integrator.build(loaded.system.masses, loaded.system.kT)
+    force = loaded.force(options.t)
     x0, start = _start(loaded, options, seed)
     # the restart folder is made before the file: where both are there, the file is ours to resume
     ours = resume and restart.is_dir()
@@ -99,36 +124,37 @@ def simulate(
         state, n_bytes, tally = None, 0, Tally()
         if ours and checkpoint.exists(restart):
             state, n_bytes, tally = _restore(restart, settings, integrator, x0)
-        else:
+        elif parallel.is_primary():
             _begin(restart)
-        append_at = n_bytes if target.exists() or n_bytes else None
-        writer = FrameWriter(target, loaded.system, append_at=append_at)
-        stack.enter_context(writer)
+        writer = None
+        if parallel.is_primary():
+            append_at = n_bytes if target.exists() or n_bytes else None
+            writer = FrameWriter(target, loaded.system, append_at=append_at)
+            stack.enter_context(writer)
         failed_before = tally.n_failed
         clock = time.monotonic()
 
         def on_block(block: BlockResult) -> None:
             nonlocal clock
-            frames = block.frames.reshape(-1, *block.frames.shape[2:])
-            writer.write(frames)
+            if writer is not None:
+                writer.write(block.frames.reshape(-1, *block.frames.shape[2:]))
+                tally.n_failed = failed_before + writer.n_failed
             tally.add(block.kinetic_energy, time.monotonic() - clock)
-            tally.n_failed = failed_before + writer.n_failed
             clock = time.monotonic()
-            checkpoint.save(
-                restart,
-                block.step,
-                {"state": block.state},
-                {"settings": settings, "bytes": writer.n_bytes, "tally": tally.as_json()},
-            )
-            stopped = int(np.sum(np.asarray(block.state.stopped_at) >= 0))
-            temperature = _temperature(block.kinetic_energy, loaded)
-            on_progress(SimulationProgress(block.step, options.steps, temperature, stopped))
-            if stop is not None and stop() and block.step < options.steps:
+            if writer is not None:
+                checkpoint.save(
+                    restart,
+                    block.step,
+                    {"state": block.state},
+                    {"settings": settings, "bytes": writer.n_bytes, "tally": tally.as_json()},
+                )
+            on_progress(_progress(block, options, loaded, force))
+            if parallel.anywhere(stop is not None and stop()) and block.step < options.steps:
                 raise Interrupted
 
         state = integrate(
             integrator,
-            loaded.force(options.t),
+            force,
             x0,
             key,
             n_steps=options.steps,
@@ -137,6 +163,7 @@ def simulate(
             on_block=on_block,
             state=state,
             is_broken=Broken.create(loaded.system, loaded.limits),
+            sharding=parallel.split(options.chains, "chains"),
         )
     record = _record(loaded, options, start, state, tally)
     if target == loaded.folder.simulation(loaded.system):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-from .. import checkpoint
+from .. import checkpoint, parallel
 from ..config import Config
 from ..data import prepare
 from ..errors import FokkerError
@@ -59,6 +56,8 @@ def train(
     """
     folder = RunFolder(out)
     _continues(folder, config, resume)
+    common = math.gcd(*(expert.training.batch_size for expert in config.experts))
+    sharding = parallel.split(common, "frames (the greatest divisor of all batch sizes)")
     trajectory = load_trajectory(config)
     system = trajectory.system
     dataset = prepare(
@@ -72,9 +71,11 @@ def train(
     )
     with folder.locked():
         exists = _continues(folder, config, resume)
-        save_config(folder, config)
-        if system.dim == 3:
+        if parallel.is_primary():
+            save_config(folder, config)
+        if system.dim == 3 and parallel.is_primary():
             write_topology(folder.topology, system, trajectory.positions[0])
+        n_devices = 1 if sharding is None else sharding.num_devices
         began = time.monotonic()
         before = folder.read_record().get("training", {}).get("seconds", 0.0) if exists else 0.0
         folder.note(system=system.name, method=config.method)
@@ -88,7 +89,7 @@ def train(
                 metadata=describe(config, system, dataset, limits),
                 start_frames=start_frames(dataset),
                 resume=exists,
-                sharding=batch_sharding(config),
+                sharding=sharding,
                 on_progress=on_progress,
                 should_stop=stop or (lambda: False),
             )
@@ -102,9 +103,7 @@ def train(
             steps = sum(expert.training.steps for expert in config.experts)
             # an error on its way out says more than a second one about the same disk
             with contextlib.suppress(*[FokkerError] if sys.exc_info()[0] else []):
-                folder.note(
-                    training={"seconds": seconds, "steps": steps, "devices": jax.device_count()}
-                )
+                folder.note(training={"seconds": seconds, "steps": steps, "devices": n_devices})
 
 
 def _continues(folder: RunFolder, config: Config, resume: bool) -> bool:
@@ -118,11 +117,3 @@ def _continues(folder: RunFolder, config: Config, resume: bool) -> bool:
     if found:
         same_training(folder, config)
     return found
-
-
-def batch_sharding(config: Config) -> NamedSharding | None:
-    """Spread batches over all devices, if there are several and every batch can be shared out."""
-    n = jax.device_count()
-    if n == 1 or any(expert.training.batch_size % n for expert in config.experts):
-        return None
-    return NamedSharding(Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec("batch"))
