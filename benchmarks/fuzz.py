@@ -42,9 +42,9 @@ FORBIDDEN = {
 }
 SHARES = {
     **{"xtc": 12, "dcd": 12, "trr": 8, "nc": 8, "npy": 8},
-    **{"pdb": 6, "gro": 5, "xyz": 5, "lammpstrj": 5, "topology pdb": 3, "topology gro": 3},
-    **{"selection": 3, "config": 8, "assignment": 8, "manifest": 6, "safetensors": 6},
-    **{"restart": 4, "position": 4, "record": 4},
+    **{"pdb": 6, "gro": 5, "xyz": 5, "lammpstrj": 5, "topology pdb": 2, "topology gro": 2},
+    **{"selection": 2, "config": 9, "assignment": 8, "manifest": 2, "safetensors": 2},
+    **{"restart": 2, "position": 8, "record": 8},
 }
 
 

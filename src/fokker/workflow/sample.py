@@ -78,7 +78,8 @@ def sample(
     settings = {"n": n, "seed": seed, **options.model_dump(mode="json", exclude={"n"})}
     # the position is written before the file: where both are there, the file is ours to resume
     ours = resume and _position_file(target).exists()
-    check_output_path(target, loaded.system, overwrite or ours)
+    if parallel.is_primary():  # which may have made it before another process looks
+        check_output_path(target, loaded.system, overwrite or ours)
     sampler = options.sampler.build()
     began = time.monotonic()
     # with several processes each draws everything: files are of process 0, the rest keeps in step

@@ -117,7 +117,8 @@ def simulate(
     x0, start = _start(loaded, options, seed)
     # the restart folder is made before the file: where both are there, the file is ours to resume
     ours = resume and restart.is_dir()
-    check_output_path(target, loaded.system, overwrite or ours)
+    if parallel.is_primary():  # which may have made it before another process looks
+        check_output_path(target, loaded.system, overwrite or ours)
     key = jax.random.fold_in(jax.random.key(seed), SIMULATION_STREAM)
     with contextlib.ExitStack() as stack:
         stack.enter_context(loaded.folder.locked())
