@@ -130,7 +130,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_bytes())
     except OSError as error:
         raise FokkerError(f"{file}: not readable ({error.strerror}). {_remedy(path)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FokkerError(f"{file}: not valid JSON. {_remedy(path)}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise FokkerError(f"{file}: not a checkpoint of fokker; give the folder of a fokker run.")

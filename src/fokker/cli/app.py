@@ -94,7 +94,7 @@ def train(
     """
     stop = _stop()
     with told(stop, _again()):
-        start(devices)
+        _join(devices)
         chosen = configuration(
             system,
             method,
@@ -165,7 +165,7 @@ def simulate(
     """
     stop = _stop()
     with told(stop, _again()):
-        start(devices)
+        _join(devices)
         flags = {"chains": chains, "steps": steps, "stride": stride, "start": start}
         _simulate(run, flags, out, change, seed, resume, overwrite, stop)
 
@@ -228,7 +228,7 @@ def run(
 
     stop = _stop()
     with told(stop, _again()):
-        start(devices)
+        _join(devices)
         chosen = configuration(
             system,
             method,
@@ -388,6 +388,12 @@ def _changed(config: Any, section: str, change: list[str] | None, flags: dict[st
     given = {key: value for key, value in flags.items() if value is not None}
     raw[section] = merge(raw[section], given)
     return getattr(parse(raw, section), section)
+
+
+def _join(devices: int | None) -> None:
+    """Set up devices and processes; process 0 alone shows progress."""
+    start(devices)
+    console.quiet = not is_primary()
 
 
 def _stop() -> Stop:

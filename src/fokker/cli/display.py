@@ -108,9 +108,10 @@ def told(stop: Stop, resume_command: str = "") -> Iterator[None]:
         remedy = "free some space" if full else "check the path and its permissions"
         text = f"{error.filename or 'a file'}: {error.strerror or error}; {remedy}."
         _end(2, Text.assemble(("error: ", "bold red"), _of_process(text)))
-    except (Interrupted, KeyboardInterrupt):
-        code = 0 if stop.signal == signal.SIGTERM else 130
-        _end(code, f"stopped; everything so far is saved. Continue with: {resume_command}")
+    except (Interrupted, KeyboardInterrupt) as end:
+        code = 130 if stop.signal == signal.SIGINT else 0
+        text = f"stopped; everything so far is saved. Continue with: {resume_command}"
+        _end(code, text, together=isinstance(end, Interrupted))
     except (RuntimeError, MemoryError) as error:
         sentence = parallel.lost_process(error) or parallel.no_memory(error)
         if sentence is None:
@@ -128,10 +129,10 @@ def _joined() -> bool:
     return jax.distributed.is_initialized() and parallel.several_processes()
 
 
-def _end(code: int, text: Text | str) -> NoReturn:
-    """Say why and exit."""
+def _end(code: int, text: Text | str, *, together: bool = False) -> NoReturn:
+    """Say why and exit; `together` if all processes do."""
     errors.print(text)
-    if code and _joined():
+    if _joined() and not together:
         # an orderly exit would wait for the others, who wait for this one in the middle of a sum
         sys.stdout.flush()
         sys.stderr.flush()

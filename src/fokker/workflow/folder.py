@@ -75,7 +75,7 @@ class RunFolder:
             return {}
         try:
             record = json.loads(self.record.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise FokkerError(f"{self.record}: not valid JSON; delete it and go on.") from error
         return record if isinstance(record, dict) else {}
 

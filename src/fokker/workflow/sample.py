@@ -167,7 +167,7 @@ class _Position:
                 int(stored["failed"]),
                 float(stored["seconds"]),
             )
-        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
             raise FokkerError(
                 f"{file}: not valid ({type(error).__name__}); sample again with --overwrite."
             ) from error

@@ -227,7 +227,7 @@ def _restore(
     state = checkpoint.load(path, "state", blank)
     try:
         return state, int(manifest["bytes"]), Tally.from_json(manifest["tally"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FokkerError(
             f"{path}/manifest.json: incomplete or altered ({type(error).__name__}); use "
             "--overwrite to start again."
