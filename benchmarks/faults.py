@@ -284,14 +284,18 @@ def full_disk(name: str, before: Path) -> dict:
     run = BASE / "full"
     run.mkdir(exist_ok=True)
     size = sum(p.stat().st_size for p in before.rglob("*") if p.is_file()) if before.exists() else 0
-    room = 90_000 if name == "training" else 700_000
+    made = REFERENCES[name] / {"training": "checkpoint", "sampling": "samples.xtc"}.get(
+        name, "simulation.xtc"
+    )
+    whole = sum(p.stat().st_size for p in made.rglob("*")) or made.stat().st_size
+    room = int(1.2 * whole) if name == "training" else whole // 2  # two checkpoints, and a third
     with mounted(run, "-t", "tmpfs", "-o", f"size={size + room}", "tmpfs"):
         if before.exists():
             shutil.copytree(before, run, dirs_exist_ok=True)
         text = refused(Command(COMMANDS[name], run))
         assert "space" in text or "full" in text, text
         seen = check_whole(run)
-        assert seen["checkpoints, whole"], "nothing was kept"
+        assert seen["checkpoints, whole"], f"nothing was kept: {text}"
         subprocess.run(["mount", "-o", "remount,size=200m", str(run)], check=True)
         succeed([*COMMANDS[name], "--resume"], run)
         assert not compare(run, name)
