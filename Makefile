@@ -7,7 +7,7 @@ READY_DEV := $(VENV)/.ready-dev
 READY_DOCS := $(VENV)/.ready-docs
 DEMO ?= runs/demo
 
-.PHONY: demo test test-slow lint types docs docs-test package clean
+.PHONY: demo test test-slow test-distributed test-physics lint types docs docs-test package clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
@@ -38,6 +38,15 @@ test: $(READY_DEV) lint types
 ## Long physics tests.
 test-slow: $(READY_DEV)
 	$(BIN)/python -m pytest -m slow
+
+## Training and simulation on several devices and, over loopback, in several processes.
+test-distributed: $(READY_DEV)
+	$(BIN)/python -m pytest -n 0 -m distributed tests/test_parallel.py
+
+## Integrators against closed forms and against the package physical_validation.
+test-physics: $(READY_DEV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,validation]'
+	$(BIN)/python -m pytest -n 0 -m slow tests/test_physics.py
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check src tests benchmarks docs tools

@@ -14,7 +14,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ("errors", "types", "units", "options", "interruption"),
     ("variables",),
-    ("system", "process"),
+    ("system", "process", "parallel"),
     ("network", "potential", "metrics", "checkpoint"),
     ("model", "trajectory"),
     ("objective", "sampler", "dynamics", "data", "report"),

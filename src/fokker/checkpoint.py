@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +67,9 @@ def save(
     target = folder / f"{counter:08d}"
     temporary = folder / f".{target.name}.{os.getpid()}"
     try:
-        temporary.mkdir(parents=True, exist_ok=True)
+        # not the parents: a run folder that vanished is an error, not to be made anew
+        folder.mkdir(exist_ok=True)
+        temporary.mkdir(exist_ok=True)
         files = {}
         for name, tree in groups.items():
             data = serialise(named_arrays(tree))
@@ -88,9 +91,14 @@ def save(
             f"{target}: could not write the checkpoint ({error.strerror}); the one before it is "
             "untouched: free some space or permissions and continue with --resume."
         ) from error
-    for old in _numbered(folder)[:-KEEP]:
+    for old in (*_numbered(folder)[:-KEEP], *_left_over(folder)):
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder holds a whole checkpoint; one that a killed process left half is none."""
+    return bool(_numbered(folder))
 
 
 def latest(folder: Path) -> Path:
@@ -122,7 +130,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_bytes())
     except OSError as error:
         raise FokkerError(f"{file}: not readable ({error.strerror}). {_remedy(path)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FokkerError(f"{file}: not valid JSON. {_remedy(path)}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise FokkerError(f"{file}: not a checkpoint of fokker; give the folder of a fokker run.")
@@ -198,6 +206,11 @@ def _numbered(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.name.isdigit() and p.is_dir())
+
+
+def _left_over(folder: Path) -> list[Path]:
+    """Half-written checkpoints of processes that were killed."""
+    return [p for p in folder.iterdir() if re.fullmatch(r"\.\d+\.\d+", p.name)]
 
 
 def _check_file(path: Path, name: str, entry: Any) -> None:

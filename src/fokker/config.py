@@ -23,6 +23,9 @@ from .variables import VariableChoice
 EMBEDDED = "embedded:"
 """Prefix of trajectory and topology paths that name data inside the package."""
 
+MANY = 2**31
+"""Counts are 32-bit integers on the device."""
+
 
 class MoleculeOptions(Options):
     """A molecule given by topology and trajectory."""
@@ -87,8 +90,8 @@ class ExpertOptions(Options):
 class SamplingOptions(Options):
     """Independent samples."""
 
-    n: int = Field(default=20_000, ge=1, description="samples")
-    batch_size: int = Field(default=4096, ge=1, description="samples at a time")
+    n: int = Field(default=20_000, ge=1, lt=MANY, description="samples")
+    batch_size: int = Field(default=4096, ge=1, lt=MANY, description="samples at a time")
     sampler: SamplerOptions
 
 
@@ -96,9 +99,11 @@ class SimulationOptions(Options):
     """Langevin dynamics with the model's force."""
 
     integrator: IntegratorOptions
-    chains: int = Field(default=100, ge=1, description="independent trajectories side by side")
-    steps: int = Field(default=50_000, ge=1, description="steps of each chain")
-    stride: int = Field(default=250, ge=1, description="steps between stored frames")
+    chains: int = Field(
+        default=100, ge=1, lt=MANY, description="independent trajectories side by side"
+    )
+    steps: int = Field(default=50_000, ge=1, lt=MANY, description="steps of each chain")
+    stride: int = Field(default=250, ge=1, lt=MANY, description="steps between stored frames")
     start: str = Field(
         default="training",
         description="training (random training frames), samples (samples.xtc of the run), or the "
@@ -113,7 +118,7 @@ class Config(Options):
     """A whole run."""
 
     method: str = "custom"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     system: SystemOptions
     process: ProcessOptions = VariancePreservingOptions()
     experts: tuple[ExpertOptions, ...] = Field(min_length=1)

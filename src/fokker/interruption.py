@@ -22,6 +22,7 @@ class Stop:
     def __init__(self) -> None:
         self.requested = False
         self.signal: int | None = None
+        self._immediate = False
 
     def __call__(self) -> bool:
         """Whether a stop was asked for."""
@@ -31,6 +32,25 @@ class Stop:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested, self.signal = True, number
+        if self._immediate:
+            raise Interrupted
+
+    @contextlib.contextmanager
+    def immediate(self) -> Iterator[None]:
+        """Raise `Interrupted` at the signal itself: for work that has no state worth saving.
+
+        Raises
+        ------
+        Interrupted
+            Also on entering, if a stop was asked for before.
+        """
+        if self.requested:
+            raise Interrupted
+        self._immediate = True
+        try:
+            yield
+        finally:
+            self._immediate = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Stop]:

@@ -15,13 +15,14 @@ import optax
 import optax.contrib
 from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 from pydantic import BeforeValidator, Field
 
 from .data import random_rotation
 from .model import AbstractScore
 from .objective import AbstractObjective, Evaluation, Molecule, Noised, ObjectiveOptions
 from .options import Options
+from .parallel import gather, scatter
 from .process import AbstractProcess
 from .types import Features, Key, Scalar
 
@@ -45,14 +46,14 @@ Objectives = Annotated[dict[str, ObjectiveOptions], BeforeValidator(_named)]
 class TrainingOptions(Options):
     """How one expert is trained."""
 
-    steps: int = Field(default=10_000, ge=1, description="optimiser steps")
-    batch_size: int = Field(default=512, ge=1, description="frames a step")
+    steps: int = Field(default=10_000, ge=1, lt=2**31, description="optimiser steps")
+    batch_size: int = Field(default=512, ge=1, lt=2**31, description="frames a step")
     optimiser: Literal["adamw", "muon"] = Field(
         default="adamw",
         description="adamw (arXiv 1711.05101), or muon for the matrices (arXiv 2502.16982)",
     )
     learning_rate: float = Field(default=2e-3, gt=0, description="peak; cosine decay to 0")
-    warmup: int = Field(default=100, ge=0, description="steps of linear warm-up")
+    warmup: int = Field(default=100, ge=0, lt=2**31, description="steps of linear warm-up")
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_clip: float = Field(default=1.0, gt=0, description="global norm")
     average_decay: float = Field(
@@ -106,7 +107,7 @@ class Stage(eqx.Module):
     objectives: dict[str, AbstractObjective]
     frozen: AbstractScore
     features: Features
-    seed: Int[Array, ""]
+    seed: UInt32[Array, ""]
     n_steps: Int[Array, ""]
     interval: tuple[float, float] = eqx.field(static=True)
     options: TrainingOptions = eqx.field(static=True)
@@ -137,7 +138,7 @@ class Stage(eqx.Module):
             {name: term.build(molecule) for name, term in options.objectives.items()},
             frozen,
             features,
-            jnp.asarray(seed, jnp.int32),
+            jnp.asarray(np.uint32(seed % 2**32)),
             jnp.asarray(options.steps, jnp.int32),
             (max(T_MIN, interval[0]), interval[1]),
             options.model_copy(update={"steps": 1}),
@@ -251,11 +252,7 @@ class Stage(eqx.Module):
     ) -> tuple[TrainingState, dict[str, Scalar]]:
         """One optimiser step."""
         index, times, keys = self.draw(data.shape[0], state.step)
-        frames = data[index]
-        if self.sharding is not None:
-            frames, times, keys = jax.lax.with_sharding_constraint(
-                (frames, times, keys), self.sharding
-            )
+        frames, times, keys = scatter((data[index], times, keys), self.sharding)
 
         def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
             values = self.terms(self.model(parameters), frames, times, keys)
@@ -276,7 +273,8 @@ class Stage(eqx.Module):
             lambda old, new: decay * old + (1.0 - decay) * new, state.average, parameters
         )
         log = {**means, "loss": total, "gradient_norm": optax.tree.norm(gradient)}
-        return TrainingState(parameters, average, optimiser, state.step + 1), log
+        state = TrainingState(parameters, average, optimiser, state.step + 1)
+        return gather((state, log), self.sharding)
 
     def _fraction(self, name: str) -> float:
         return getattr(self.options.objectives[name], "fraction", 1.0)

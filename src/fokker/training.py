@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -17,7 +18,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int
 
-from . import checkpoint
+from . import checkpoint, parallel
 from .config import Config, ExpertOptions
 from .data import Dataset
 from .errors import FokkerError
@@ -143,14 +144,19 @@ def train(
     """
     model = initial_model(config, system, dataset.training)
     start, counter, restored = 0, 0, None
-    if resume:
+    primary = parallel.is_primary()
+    if not resume:
+        if primary:
+            log.unlink(missing_ok=True)
+    else:
         path = checkpoint.latest(folder)
         progress = checkpoint.read_manifest(path)["progress"]
         start, counter = progress["stage"], progress["counter"]
         model = checkpoint.load(path, "model", inference_group(model, start_frames))["model"]
         restored = path if progress["step"] else None
-        _rewind(log, start, progress["step"])
-    data = jnp.asarray(dataset.training)
+        if primary:
+            _rewind(log, start, progress["step"])
+    data = parallel.share(jnp.asarray(dataset.training), sharding)
     features = features_of(system)
     for index in range(start, len(config.experts)):
         expert = config.experts[index]
@@ -174,8 +180,9 @@ def train(
         for block in _blocks(stage, state, data, dataset):
             state = block.state
             counter += block.length
-            model = _with_expert(model, index, stage.model(state.average))
-            _append(log, {"stage": index, **block.record})
+            model = _with_expert(model, index, stage.model(parallel.local(state.average)))
+            if primary:
+                _append(log, {"stage": index, **block.record})
             on_progress(
                 Progress(
                     index,
@@ -186,8 +193,9 @@ def train(
                 )
             )
             done = block.record["step"] == expert.training.steps
-            stop = should_stop()
-            if done or stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS:
+            stop = parallel.anywhere(should_stop())
+            due = done or stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS
+            if due and primary:
                 step = 0 if done else block.record["step"]
                 position = {"stage": index + done, "step": step, "counter": counter}
                 groups = {"model": inference_group(model, start_frames), "training": state}
@@ -209,15 +217,18 @@ def _blocks(
     stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"], dataset: Dataset
 ) -> Iterator[_Block]:
     total = int(stage.n_steps)
+    shared, state = parallel.share((stage, state), stage.sharding)
     while (step := int(state.step)) < total:
         length = min(BLOCK, total - step)
         began = time.monotonic()
         before = state
-        state, logs = run_block(stage, state, data, length)
+        state, logs = run_block(shared, state, data, length)
         values = {name: np.asarray(value) for name, value in logs.items()}
         bad = ~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"])
         if bad.any():
-            raise FokkerError(_diagnosis(stage, before, data, int(np.argmax(bad)), dataset))
+            first = int(np.argmax(bad))
+            frames = jnp.asarray(dataset.training)
+            raise FokkerError(_diagnosis(stage, parallel.local(before), frames, first, dataset))
         terms = {n: float(v.mean()) for n, v in values.items() if n in stage.objectives}
         record = {
             "step": step + length,
@@ -228,7 +239,7 @@ def _blocks(
             "seconds": round(time.monotonic() - began, 4),
         }
         if len(dataset.validation) and ((step // BLOCK) % 8 == 0 or step + length == total):
-            record["validation"] = _validate(stage, state, dataset.validation)
+            record["validation"] = _validate(stage, parallel.local(state), dataset.validation)
         yield _Block(state, length, record)
 
 
@@ -257,6 +268,7 @@ def _diagnosis(
     dataset: Dataset,
 ) -> str:
     """Repeat the steps up to the bad one and say which term, time and frame broke it."""
+    stage = dataclasses.replace(stage, sharding=None)
     for _ in range(offset):
         state, _logs = run_block(stage, state, data, 1)
     index, times, keys = stage.draw(data.shape[0], state.step)
@@ -283,8 +295,14 @@ def _with_expert(model: Mixture, index: int, expert: Any) -> Mixture:
 
 
 def _append(log: Path, record: dict[str, Any]) -> None:
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(record) + "\n")
+    try:
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise FokkerError(
+            f"{log}: could not be written ({error.strerror}); the last checkpoint is kept: mend "
+            "that and continue with --resume."
+        ) from error
 
 
 def _rewind(log: Path, stage: int, step: int) -> None:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from .. import __version__
 from ..interruption import Stop
+from ..parallel import is_primary, start
 from . import settings
 from .benchmark import EPILOG as BENCHMARK_EPILOG
 from .benchmark import benchmark
-from .display import Bar, console, metrics_table, told
+from .display import console, told
 from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weights
 from .inspect import inspect
 from .settings import configuration
+from .work import do_evaluate, do_report, do_sample, do_simulate, do_train
 
 app = typer.Typer(
     name="fokker",
@@ -90,6 +91,7 @@ def train(
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
     resume: settings.Resume = False,
+    devices: settings.Devices = None,
 ) -> None:
     """Train a model into a run folder.
 
@@ -98,6 +100,7 @@ def train(
     """
     stop = _stop()
     with told(stop, _again()):
+        _join(devices)
         chosen = configuration(
             system,
             method,
@@ -113,7 +116,7 @@ def train(
             mapping=mapping,
             variables=variables,
         )
-        _train(chosen, out, resume, stop)
+        do_train(chosen, out, resume, stop)
 
 
 @app.command(
@@ -137,7 +140,7 @@ def sample(
     """
     stop = _stop()
     with told(stop, _again()):
-        _sample(run, n, out, change, seed, resume, overwrite, stop)
+        do_sample(run, n, out, change, seed, resume, overwrite, stop)
 
 
 @app.command(
@@ -161,6 +164,7 @@ def simulate(
     seed: settings.Seed = None,
     resume: settings.Resume = False,
     overwrite: settings.Overwrite = False,
+    devices: settings.Devices = None,
 ) -> None:
     """Run Langevin dynamics with the model's force.
 
@@ -169,8 +173,9 @@ def simulate(
     """
     stop = _stop()
     with told(stop, _again()):
+        _join(devices)
         flags = {"chains": chains, "steps": steps, "stride": stride, "start": start}
-        _simulate(run, flags, out, change, seed, resume, overwrite, stop)
+        do_simulate(run, flags, out, change, seed, resume, overwrite, stop)
 
 
 @app.command(epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`")
@@ -189,8 +194,9 @@ def evaluate(
     Writes `metrics.json`: JS, PMF error, bond and angle distances, each with its floor (what a
     perfect model would score at these counts), and the fraction of failed frames.
     """
-    with told(_stop()):
-        _evaluate(run, samples, simulation, reference)
+    stop = _stop()
+    with told(stop, _command()), stop.immediate():
+        do_evaluate(run, samples, simulation, reference)
 
 
 app.command(epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --temperature 300`")(
@@ -201,8 +207,9 @@ app.command(epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --
 @app.command(epilog="**Example:** `fokker report runs/ala`, then open runs/ala/report.html")
 def report(run: RunPath) -> None:
     """Write one self-contained HTML page about a run."""
-    with told(_stop()):
-        _report(run)
+    stop = _stop()
+    with told(stop, _command()), stop.immediate():
+        do_report(run)
 
 
 @app.command(
@@ -225,6 +232,7 @@ def run(
     variables: settings.Variables = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
+    devices: settings.Devices = None,
 ) -> None:
     """Train, sample, simulate, evaluate and report, in turn.
 
@@ -235,6 +243,7 @@ def run(
 
     stop = _stop()
     with told(stop, _again()):
+        _join(devices)
         chosen = configuration(
             system,
             method,
@@ -250,18 +259,21 @@ def run(
             mapping=mapping,
             variables=variables,
         )
-        _train(chosen, out, resume, stop)
+        do_train(chosen, out, resume, stop)
         folder = RunFolder(out)
         folder.note(command=_command())
         if "sampling" not in folder.read_record():
-            _sample(out, None, None, None, None, resume, resume, stop)
+            do_sample(out, None, None, None, None, resume, resume, stop)
         if "simulation" not in folder.read_record():
-            _simulate(out, {}, None, None, None, resume, resume, stop)
-        if not (out / "relaxation.json").exists():
-            with console.status("relaxation from a single rare structure"):
-                relax(out)
-        _evaluate(out, None, None, reference)
-        _report(out)
+            do_simulate(out, {}, None, None, None, resume, resume, stop)
+        if not is_primary():
+            return
+        with stop.immediate():
+            if not (out / "relaxation.json").exists():
+                with console.status("relaxation from a single rare structure"):
+                    relax(out)
+            do_evaluate(out, None, None, reference)
+            do_report(out)
 
 
 app.command(epilog=BENCHMARK_EPILOG)(benchmark)
@@ -269,136 +281,10 @@ app.command("export-openmm", epilog=OPENMM_EXAMPLE)(export_openmm)
 app.command("export-weights", epilog=WEIGHTS_EXAMPLE)(export_weights)
 
 
-def _train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
-    from ..workflow.train import train as work
-
-    experts = [
-        f"expert {i + 1} of {len(config.experts)}, t in [{e.interval[0]:g}, {e.interval[1]:g}]"
-        for i, e in enumerate(config.experts)
-    ]
-    began = time.monotonic()
-    with Bar() as bar:
-        work(
-            config,
-            out,
-            resume=resume,
-            stop=stop,
-            on_progress=lambda p: bar.show(
-                experts[p.stage],
-                p.step,
-                p.n_steps,
-                "  ".join(f"{name} {value:.4f}" for name, value in p.terms.items()),
-            ),
-            on_message=console.print,
-        )
-    console.print(f"trained in {time.monotonic() - began:,.0f} s: {out}")
-
-
-def _sample(
-    run: Path,
-    n: int | None,
-    out: Path | None,
-    change: list[str] | None,
-    seed: int | None,
-    resume: bool,
-    overwrite: bool,
-    stop: Stop,
-) -> None:
-    from ..workflow.loaded import load_run
-    from ..workflow.sample import sample as work
-
-    options = _changed(load_run(run).config, "sampling", change, {"n": n})
-    with Bar() as bar:
-        target = work(
-            run,
-            n=n,
-            out=out,
-            options=options,
-            seed=seed,
-            resume=resume,
-            overwrite=overwrite,
-            stop=stop,
-            on_progress=lambda done, total: bar.show("sampling", done, total),
-        )
-    console.print(f"samples: {target}")
-
-
-def _simulate(
-    run: Path,
-    flags: dict[str, Any],
-    out: Path | None,
-    change: list[str] | None,
-    seed: int | None,
-    resume: bool,
-    overwrite: bool,
-    stop: Stop,
-) -> None:
-    from ..workflow.loaded import load_run
-    from ..workflow.simulate import simulate as work
-
-    options = _changed(load_run(run).config, "simulation", change, flags)
-    with Bar() as bar:
-        record = work(
-            run,
-            options=options,
-            out=out,
-            seed=seed,
-            resume=resume,
-            overwrite=overwrite,
-            stop=stop,
-            on_progress=lambda p: bar.show(
-                f"simulating {options.chains} chains",
-                p.step,
-                p.n_steps,
-                ("" if p.temperature is None else f"T {p.temperature:.1f}  ")
-                + f"diverged {p.diverged}",
-            ),
-        )
-    if not record["conservative"]:
-        console.print("note: the force is not the gradient of an energy; expect a drift.")
-    speed = record["steps_per_second"]
-    console.print(
-        f"simulation: {record['chains']} chains x {record['steps']:,} steps from "
-        f"{record['start']}; {speed or 0:,.0f} chain-steps/s, {record['diverged']} diverged"
-    )
-
-
-def _evaluate(
-    run: Path, samples: Path | None, simulation: Path | None, reference: list[Path] | None
-) -> None:
-    from ..workflow.evaluate import evaluate as work
-
-    with console.status("evaluating") as status:
-        metrics = work(
-            run,
-            samples=samples,
-            simulation=simulation,
-            reference=reference,
-            on_message=lambda text: status.update(text),
-        )
-    console.print(metrics_table(metrics))
-    console.print(f"metrics: {run / 'metrics.json'}")
-
-
-def _report(run: Path) -> None:
-    from ..report import write_report
-
-    with console.status("drawing the report"):
-        page = write_report(run)
-    console.print(f"report: {page}")
-
-
-def _changed(config: Any, section: str, change: list[str] | None, flags: dict[str, Any]) -> Any:
-    """Options of one section with `--set` and flags put in."""
-    from ..config import parse
-    from ..presets import assignment, merge
-
-    raw = config.model_dump(mode="json")
-    for text in change or ():
-        raw[section] = merge(raw[section], assignment(text))
-    given = {key: value for key, value in flags.items() if value is not None}
-    raw[section] = merge(raw[section], given)
-    return getattr(parse(raw, section), section)
+def _join(devices: int | None) -> None:
+    """Set up devices and processes; process 0 alone shows progress."""
+    start(devices)
+    console.quiet = not is_primary()
 
 
 def _stop() -> Stop:

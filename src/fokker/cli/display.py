@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import jax
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -25,8 +28,12 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from .. import parallel
 from ..errors import FokkerError
 from ..interruption import Interrupted, Stop
+
+if TYPE_CHECKING:
+    from ..workflow.simulate import SimulationProgress
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -95,17 +102,53 @@ def told(stop: Stop, resume_command: str = "") -> Iterator[None]:
         with stop.listening():
             yield
     except FokkerError as error:
-        errors.print(Text.assemble(("error: ", "bold red"), str(error)))
-        raise typer.Exit(2) from None
+        _end(2, Text.assemble(("error: ", "bold red"), _of_process(str(error))))
     except OSError as error:
         full = error.errno == errno.ENOSPC
         remedy = "free some space" if full else "check the path and its permissions"
         text = f"{error.filename or 'a file'}: {error.strerror or error}; {remedy}."
-        errors.print(Text.assemble(("error: ", "bold red"), text))
-        raise typer.Exit(2) from None
-    except (Interrupted, KeyboardInterrupt):
-        errors.print(f"stopped; everything so far is saved. Continue with: {resume_command}")
-        raise typer.Exit(0 if stop.signal == signal.SIGTERM else 130) from None
+        _end(2, Text.assemble(("error: ", "bold red"), _of_process(text)))
+    except (Interrupted, KeyboardInterrupt) as end:
+        code = 130 if stop.signal == signal.SIGINT else 0
+        text = f"stopped; everything so far is saved. Continue with: {resume_command}"
+        _end(code, text, together=isinstance(end, Interrupted))
+    except (RuntimeError, MemoryError) as error:
+        sentence = parallel.lost_process(error) or parallel.no_memory(error)
+        if sentence is None:
+            raise
+        _end(2, Text.assemble(("error: ", "bold red"), str(sentence)))
+
+
+def _of_process(text: str) -> str:
+    """Say which process speaks, where there are several."""
+    return f"process {jax.process_index()}: {text}" if _joined() else text
+
+
+def _joined() -> bool:
+    """Whether processes are joined; asks without starting a device."""
+    return jax.distributed.is_initialized() and parallel.several_processes()
+
+
+def _end(code: int, text: Text | str, *, together: bool = False) -> NoReturn:
+    """Say why and exit; `together` if all processes do."""
+    errors.print(text)
+    if _joined() and not together:
+        # an orderly exit would wait for the others, who wait for this one in the middle of a sum
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise typer.Exit(code) from None
+
+
+def monitor(progress: SimulationProgress) -> str:
+    """What a simulation shows while it runs: temperature, energies, diverged chains."""
+    shown = {
+        "T": progress.temperature,
+        "E_kin": progress.kinetic,
+        "E_pot": progress.potential,
+    }
+    parts = [f"{name} {value:.1f}" for name, value in shown.items() if value is not None]
+    return "  ".join([*parts, f"diverged {progress.diverged}"])
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:

@@ -38,7 +38,7 @@ File = Annotated[
 Effort = Annotated[
     float, typer.Option(min=0.001, help="Multiply the training steps of the presets.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 TrajectoryFiles = Annotated[
     list[str] | None,
     typer.Option("--trajectory", "-f", help="Trajectory file(s); any that mdtraj reads."),
@@ -69,6 +69,12 @@ Reference = Annotated[
     typer.Option(help="Independent frames, never trained on. Repeatable."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue what was interrupted.")]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Devices to spread the work over; a CPU is split in so many.", metavar="N"
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 
 

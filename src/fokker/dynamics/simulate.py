@@ -1,5 +1,6 @@
 """The simulation loop: many chains, compiled once, in blocks of bounded memory."""
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -8,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from ..errors import FokkerError
+from ..parallel import gather, of_primary, scatter, share
 from ..types import Key, Positions
 from .base import AbstractIntegrator, Force, State
 from .noise import standard_normal
@@ -21,6 +24,8 @@ START = -1
 """Counter of the noise of the first velocities: no step has it."""
 
 BLOCKS_PER_RUN = 20
+BLOCK_SECONDS = 10.0
+"""Most work that a kill loses, and longest wait for the answer to a signal."""
 
 Predicate: TypeAlias = Callable[[Positions], Bool[Array, ""]]
 
@@ -70,6 +75,7 @@ def simulate(
     state: SimulationState | None = None,
     is_broken: Predicate | None = None,
     frames_per_block: int | None = None,
+    sharding: NamedSharding | None = None,
 ) -> SimulationState:
     """Run independent chains and hand over their frames block by block.
 
@@ -93,7 +99,9 @@ def simulate(
     on_block : called with each `BlockResult`, in order
     state : restart from here
     is_broken : predicate of one frame, for example a bond out of range
-    frames_per_block : frames stored in a block; by default a twentieth of the run, at most 64 MiB
+    frames_per_block : frames stored in a block; by default as many as take ten seconds, at most a
+        twentieth of the run and 64 MiB
+    sharding : spread the chains over devices; the noise, and so the result, is the same
 
     Raises
     ------
@@ -107,29 +115,40 @@ def simulate(
         state = _start(integrator, is_broken, jnp.asarray(x0, jnp.float32), noise_words, centred)
     _check_restart(state, x0.shape, n_steps, stride)
 
-    if frames_per_block is None:
-        frames_per_block = block_length(n_steps // stride, 4 * state.chains.x.size)
-    if frames_per_block < 1:
-        raise FokkerError(f"frames_per_block must be at least 1, got {frames_per_block}")
-    step = int(state.step)
+    room = frames_per_block
+    if room is None:
+        room = block_length(n_steps // stride, 4 * state.chains.x.size)
+    if room < 1:
+        raise FokkerError(f"frames_per_block must be at least 1, got {room}")
+    integrator, force, state, noise_words = share((integrator, force, state, noise_words), sharding)
+    step, length = int(state.step), 1 if frames_per_block is None else room
     while step < n_steps:
-        n_frames = min(frames_per_block, (n_steps - step) // stride)
+        n_frames = min(length, (n_steps - step) // stride)
+        began = time.monotonic()
         state, frames, kinetic = _run_block(
             integrator,
             force,
             is_broken,
             state,
             noise_words,
-            jnp.asarray(n_frames, jnp.int32),
-            frames_per_block,
+            share(jnp.asarray(n_frames, jnp.int32), sharding),
+            room,
             stride,
             centred,
+            sharding,
         )
+        block = np.asarray(frames)[:n_frames], np.asarray(kinetic)[:n_frames]
         step += n_frames * stride
-        on_block(
-            BlockResult(np.asarray(frames)[:n_frames], np.asarray(kinetic)[:n_frames], step, state)
-        )
+        if frames_per_block is None:
+            length = of_primary(_next_length(n_frames, time.monotonic() - began, room))
+        on_block(BlockResult(*block, step, state))
     return state
+
+
+def _next_length(n_frames: int, seconds: float, room: int) -> int:
+    """Frames that should take `BLOCK_SECONDS`, after so many took so long; at most fourfold."""
+    fitting = int(n_frames * BLOCK_SECONDS / max(seconds, 1e-9))
+    return max(1, min(fitting, 4 * n_frames, room))
 
 
 @eqx.filter_jit
@@ -159,6 +178,7 @@ def _run_block(
     frames_per_block: int,
     stride: int,
     centred: bool,
+    sharding: NamedSharding | None,
 ) -> tuple[
     SimulationState,
     Float[Array, "frames chains beads dim"],
@@ -194,7 +214,10 @@ def _run_block(
 
     frames = jnp.full((frames_per_block, *state.chains.x.shape), jnp.nan)
     kinetic = jnp.full((frames_per_block, len(state.stopped_at)), jnp.nan)
-    return lax.fori_loop(0, n_frames, store_frame, (state, frames, kinetic))
+    frames, kinetic = scatter((frames, kinetic), sharding, axis=1)
+    chains, stopped_at = scatter((state.chains, state.stopped_at), sharding)
+    state = SimulationState(chains, state.step, stopped_at)
+    return gather(lax.fori_loop(0, n_frames, store_frame, (state, frames, kinetic)), sharding)
 
 
 def _many_steps(

@@ -37,11 +37,13 @@ class GraphTransformerOptions(Options):
 
     name: Literal["graph-transformer"] = "graph-transformer"
     rotation_invariant: ClassVar[bool] = False
-    width: int = Field(default=96, ge=1, description="numbers a bead")
-    layers: int = Field(default=2, ge=1)
-    heads: int = Field(default=8, ge=1)
-    head_width: int = Field(default=32, ge=1, description="numbers a query, key and value")
-    expansion: int = Field(default=4, ge=1, description="feed-forward width in units of `width`")
+    width: int = Field(default=96, ge=1, le=16_384, description="numbers a bead")
+    layers: int = Field(default=2, ge=1, le=256)
+    heads: int = Field(default=8, ge=1, le=256)
+    head_width: int = Field(default=32, ge=1, le=4096, description="numbers a query, key and value")
+    expansion: int = Field(
+        default=4, ge=1, le=64, description="feed-forward width in units of `width`"
+    )
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "GraphTransformer":
         """Return a network whose bead identities are 0 to beads - 1.

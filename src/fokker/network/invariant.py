@@ -36,8 +36,8 @@ class InvariantOptions(Options):
 
     name: Literal["invariant"] = "invariant"
     rotation_invariant: ClassVar[bool] = True
-    width: int = Field(default=128, ge=1)
-    depth: int = Field(default=4, ge=1, description="residual layers")
+    width: int = Field(default=128, ge=1, le=16_384)
+    depth: int = Field(default=4, ge=1, le=256, description="residual layers")
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "Invariant":
         """Return a network whose standardisation comes from the given frames."""

@@ -18,8 +18,8 @@ class MLPOptions(Options):
 
     name: Literal["mlp"] = "mlp"
     rotation_invariant: ClassVar[bool] = False
-    width: int = Field(default=128, ge=1)
-    depth: int = Field(default=4, ge=1, description="residual layers")
+    width: int = Field(default=128, ge=1, le=16_384)
+    depth: int = Field(default=4, ge=1, le=256, description="residual layers")
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "MLP":
         """Return a network for frames of the given shape."""

@@ -85,7 +85,7 @@ def _training_steps(file: Path, text: str) -> Iterator[TrainingStep]:
 def _parse(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FokkerError(f"{where}: not valid JSON ({error}); write the file again.") from error
 
 

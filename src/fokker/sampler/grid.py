@@ -10,7 +10,9 @@ from pydantic import Field
 from ..process import AbstractProcess
 
 Grid: TypeAlias = Literal["time", "log_snr"]
-Steps: TypeAlias = Annotated[int, Field(ge=1, description="network evaluations a sample")]
+Steps: TypeAlias = Annotated[
+    int, Field(ge=1, le=1_000_000, description="network evaluations a sample")
+]
 SmallestTime: TypeAlias = Annotated[
     float, Field(gt=0, lt=1, description="diffusion time at which the sample is returned")
 ]

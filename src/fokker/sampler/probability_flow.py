@@ -26,7 +26,9 @@ class ProbabilityFlowOptions(Options):
     t_min: SmallestTime = 1e-5
     rtol: float = Field(default=1e-5, gt=0, description="relative error of one step")
     atol: float = Field(default=1e-6, gt=0, description="error of one step, data scale")
-    max_steps: int = Field(default=4096, ge=1, description="steps between two edges of experts")
+    max_steps: int = Field(
+        default=4096, ge=1, le=1_000_000, description="steps between two edges of experts"
+    )
 
     def build(self) -> "ProbabilityFlow":
         """Return the sampler."""

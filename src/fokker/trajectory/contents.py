@@ -28,5 +28,6 @@ def corrupt(path: Path, fault: str) -> FokkerError:
 def cut(path: Path, fault: str) -> FokkerError:
     """Error for a file that ends early."""
     return FokkerError(
-        f"{path}: the file is cut short ({fault}); copy it again or write out the whole frames."
+        f"{path}: the file is cut short ({fault}); copy it again or, if fokker was writing it, "
+        "resume that command."
     )

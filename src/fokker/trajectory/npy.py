@@ -51,7 +51,11 @@ def inspect(path: Path) -> ArrayFile:
         )
     held, wanted = path.stat().st_size - offset, prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or held > wanted:
-        raise corrupt(path, f"shape {shape} does not match {held} bytes of data")
+        fault = f"shape {shape} does not match {held} bytes of data"
+        raise FokkerError(
+            f"{path}: not a readable .npy file ({fault}); write it again or, if fokker was writing "
+            "it, resume that command."
+        )
     if held < wanted:
         raise cut(path, f"shape {shape} needs {wanted} bytes of data, {held} are there")
     return ArrayFile(tuple(int(n) for n in shape), dtype, bool(fortran_order), offset)

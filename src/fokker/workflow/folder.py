@@ -6,14 +6,18 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .. import __version__, parallel
 from ..errors import FokkerError
 from ..system import System
+
+_TEMPORARY = re.compile(r"\.(config\.toml|[a-z]+\.jsonl?|.*\.position\.json)\.\d+|\.fokker-.*")
+"""Names under which files of a run folder are written before they are renamed."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +75,31 @@ class RunFolder:
             return {}
         try:
             record = json.loads(self.record.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise FokkerError(f"{self.record}: not valid JSON; delete it and go on.") from error
         return record if isinstance(record, dict) else {}
 
     def note(self, **sections: Any) -> None:
         """Put sections into `run.json`, replacing those of the same name."""
         record = {"fokker": __version__, **self.read_record(), **sections}
+        if not parallel.is_primary():
+            return
         write_atomically(self.record, json.dumps(record, indent=1))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder; a second run into it is refused.
 
+        Process 0 holds it for all that were started together.
+
         Raises
         ------
         FokkerError
             If the folder cannot be made or another process holds it.
         """
+        if not parallel.is_primary():
+            yield
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             stream = (self.path / ".lock").open("w")
@@ -104,7 +115,15 @@ class RunFolder:
                     f"{self.path}: another fokker process is writing to this run; wait for it or "
                     "choose another folder."
                 ) from error
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Remove temporary files of processes that were killed; the lock says none is at work."""
+        for file in self.path.glob(".*"):
+            if _TEMPORARY.fullmatch(file.name):
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
 
 def suffix(system: System) -> str:
@@ -128,7 +147,8 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise FokkerError(
             f"{path}: could not be written ({error.strerror}); what was there is untouched."
         ) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -18,7 +20,7 @@ from ..config import Config, parse, to_toml
 from ..data import Dataset, Scaling
 from ..errors import FokkerError
 from ..metrics import GeometryLimits
-from ..model import AbstractScore, Mixture
+from ..model import AbstractEnergy, AbstractScore, Mixture
 from ..system import System
 from ..training import features_of, inference_group, initial_model
 from ..types import Features, Positions, Time
@@ -72,6 +74,30 @@ class Force(eqx.Module):
         scaled = (x - self.offset) / self.scale
         score = self.model.score(scaled, self.t, self.features)
         return self.kT / self.scale * score
+
+    def mean_energy(
+        self, frames: Float[Array, "chains beads dim"], running: Bool[Array, " chains"]
+    ) -> float | None:
+        """Mean of `kT energy` over the chains that run, kJ/mol up to a constant.
+
+        None if the model has a score alone.
+        """
+        if not isinstance(self.model, AbstractEnergy):
+            return None
+        return float(_mean_energy(self, self.model, frames, running))
+
+
+@eqx.filter_jit
+def _mean_energy(
+    force: Force,
+    model: AbstractEnergy,
+    frames: Float[Array, "chains beads dim"],
+    running: Bool[Array, " chains"],
+) -> Float[Array, ""]:
+    t = jnp.asarray(force.t, jnp.float32)
+    scaled = (frames - force.offset) / force.scale
+    energies = jax.vmap(lambda x: model.energy(x, t, force.features))(scaled)
+    return force.kT * jnp.where(running, energies, 0.0).sum() / running.sum()
 
 
 class Broken(eqx.Module):
@@ -148,17 +174,43 @@ def load_run(path: Path) -> LoadedRun:
         limits = GeometryLimits.model_validate(manifest["limits"])
         finished = int(manifest["progress"]["stage"]) >= len(config.experts)
         rows = int(manifest["n_start_frames"])
-    except (KeyError, TypeError, ValueError) as error:
+        blank = np.broadcast_to(np.float32(0), (rows, system.n_beads, system.dim))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FokkerError(
             f"{newest}/manifest.json: incomplete or altered ({type(error).__name__}); restore it "
             "from a copy or train again."
         ) from error
-    blank = np.zeros((rows, system.n_beads, system.dim), np.float32)
+    _check_size(newest, config, system)
     like = inference_group(initial_model(config, system), blank)
     stored = checkpoint.load(newest, "model", like)
     return LoadedRun(
         folder, config, system, scaling, limits, stored["model"], stored["start"], finished
     )
+
+
+def _check_size(path: Path, config: Config, system: System) -> None:
+    """Compare the model that a manifest describes with the size of its file, before it is made.
+
+    Raises
+    ------
+    FokkerError
+        If it needs more bytes than are there, or cannot be made.
+    """
+    file = path / "model.safetensors"
+    try:
+        model = eqx.filter_eval_shape(initial_model, config, system)
+    except (ValueError, TypeError, IndexError) as error:
+        raise FokkerError(
+            f"{path}/manifest.json: describes a model that cannot be made "
+            f"({type(error).__name__}); restore it from a copy or train again."
+        ) from error
+    shapes = [leaf for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape")]
+    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes)
+    if needed > file.stat().st_size:
+        raise FokkerError(
+            f"{file}: {file.stat().st_size:,} bytes, the model of the manifest needs {needed:,}; "
+            "the checkpoint belongs to another model."
+        )
 
 
 def same_training(folder: RunFolder, config: Config) -> None:

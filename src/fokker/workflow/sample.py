@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from .. import parallel
 from ..config import SamplingOptions
 from ..errors import FokkerError
 from ..interruption import Interrupted, Stop
@@ -73,15 +76,25 @@ def sample(
     seed = loaded.config.seed if seed is None else seed
     target = out or loaded.folder.samples(loaded.system)
     settings = {"n": n, "seed": seed, **options.model_dump(mode="json", exclude={"n"})}
-    position = _Position.find(target, settings) if resume else _Position(0, 0)
-    if position.bytes == 0:
-        check_output_path(target, loaded.system, overwrite or resume)
+    # the position is written before the file: where both are there, the file is ours to resume
+    ours = resume and _position_file(target).exists()
+    if parallel.is_primary():  # which may have made it before another process looks
+        check_output_path(target, loaded.system, overwrite or ours)
     sampler = options.sampler.build()
     began = time.monotonic()
-    with (
-        loaded.folder.locked(),
-        FrameWriter(target, loaded.system, append_at=_start_at(target, position)) as writer,
-    ):
+    # with several processes each draws everything: files are of process 0, the rest keeps in step
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(loaded.folder.locked())
+        first = _Position()
+        if ours:
+            first = _Position.find(target, settings)
+        elif parallel.is_primary():
+            first.save(target, settings, finished=False)
+        writer = None
+        if parallel.is_primary():
+            append_at = first.bytes if target.exists() or first.bytes else None
+            writer = FrameWriter(target, loaded.system, append_at=append_at)
+            stack.enter_context(writer)
         stream = generate(
             sampler,
             loaded.model,
@@ -92,19 +105,24 @@ def sample(
             centred=loaded.system.centred,
             key=jax.random.fold_in(jax.random.key(seed), SAMPLING_STREAM),
             batch_size=options.batch_size,
-            first_batch=position.batch,
+            first_batch=first.batch,
             on_batch=on_progress,
         )
-        for batch, frames in enumerate(stream, start=position.batch + 1):
-            writer.write(loaded.scaling.invert(frames))
-            last = batch * options.batch_size >= n
-            _Position(batch, writer.n_bytes).save(target, settings, finished=last)
-            if stop is not None and stop() and not last:
+        last = first
+        for batch, frames in enumerate(stream, start=first.batch + 1):
+            finished = batch * options.batch_size >= n
+            if writer is not None:
+                writer.write(loaded.scaling.invert(frames))
+                last = _Position(
+                    batch,
+                    writer.n_bytes,
+                    first.failed + writer.n_failed,
+                    round(first.seconds + time.monotonic() - began, 2),
+                )
+                last.save(target, settings, finished=finished)
+            if parallel.anywhere(stop is not None and stop()) and not finished:
                 raise Interrupted
-        failed = writer.n_failed
-    if position.batch * options.batch_size < n:
-        seconds = round(time.monotonic() - began, 2)
-        _note(loaded, target, settings, seconds, sampler.evaluations, failed)
+        _note(loaded, target, settings, last, sampler.evaluations)
     return target
 
 
@@ -112,9 +130,8 @@ def _note(
     loaded: LoadedRun,
     target: Path,
     settings: dict[str, Any],
-    seconds: float,
+    position: _Position,
     evaluations: int | None,
-    failed: int,
 ) -> None:
     """Record the samples of the run folder itself."""
     if target == loaded.folder.samples(loaded.system):
@@ -123,30 +140,39 @@ def _note(
                 "n": settings["n"],
                 "sampler": settings["sampler"]["name"],
                 "evaluations": evaluations,
-                "seconds": seconds,
-                "not_finite": failed,
+                "seconds": position.seconds,
+                "not_finite": position.failed,
             }
         )
 
 
+@dataclass(frozen=True)
 class _Position:
-    """How far a file of samples is, kept beside it until it is finished."""
+    """How far a file of samples is, kept beside it."""
 
-    def __init__(self, batch: int, n_bytes: int):
-        self.batch = batch
-        self.bytes = n_bytes
+    batch: int = 0
+    bytes: int = 0
+    failed: int = 0
+    seconds: float = 0.0
 
     @staticmethod
     def find(target: Path, settings: dict[str, Any]) -> _Position:
         file = _position_file(target)
-        if not file.exists():
-            return _Position(0, 0)
         try:
             stored = json.loads(file.read_bytes())
             same = stored["settings"] == settings
-            position = _Position(int(stored["batch"]), int(stored["bytes"]))
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise FokkerError(f"{file}: not valid; delete it and sample again.") from error
+            position = _Position(
+                int(stored["batch"]),
+                int(stored["bytes"]),
+                int(stored["failed"]),
+                float(stored["seconds"]),
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
+            raise FokkerError(
+                f"{file}: not valid ({type(error).__name__}); sample again with --overwrite."
+            ) from error
+        if min(position.batch, position.bytes) < 0:
+            raise FokkerError(f"{file}: not valid (negative); sample again with --overwrite.")
         if not same:
             raise FokkerError(
                 f"{target}: was sampled with other settings; use --overwrite to start again."
@@ -154,18 +180,9 @@ class _Position:
         return position
 
     def save(self, target: Path, settings: dict[str, Any], *, finished: bool) -> None:
-        stored = {
-            "batch": self.batch,
-            "bytes": self.bytes,
-            "finished": finished,
-            "settings": settings,
-        }
+        stored = {**asdict(self), "finished": finished, "settings": settings}
         write_atomically(_position_file(target), json.dumps(stored))
 
 
 def _position_file(target: Path) -> Path:
     return target.with_name(f".{target.name}.position.json")
-
-
-def _start_at(target: Path, position: _Position) -> int | None:
-    return position.bytes if target.exists() else None

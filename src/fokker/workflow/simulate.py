@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,17 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .. import checkpoint
+from .. import checkpoint, parallel
 from ..config import SimulationOptions
 from ..dynamics import AbstractIntegrator, BlockResult, SimulationState
 from ..dynamics import simulate as integrate
 from ..errors import FokkerError
 from ..interruption import Interrupted, Stop
-from ..metrics import kinetic_temperature
 from ..trajectory import FrameWriter, check_output_path, read_frames
 from ..units import BOLTZMANN
-from .loaded import Broken, LoadedRun, load_run
+from .loaded import Broken, Force, LoadedRun, load_run
 from .sample import SIMULATION_STREAM
+from .tally import Tally
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,31 @@ class SimulationProgress:
     step: int
     n_steps: int
     temperature: float | None
+    """Of all frames of the block; K for molecules, else in units of energy."""
+    kinetic: float | None
+    """kJ/mol, mean over the running chains at the last frame of the block."""
+    potential: float | None
+    """kJ/mol up to a constant, likewise; None if the model has no energy."""
     diverged: int
+
+
+def _progress(
+    block: BlockResult, options: SimulationOptions, loaded: LoadedRun, force: Force
+) -> SimulationProgress:
+    last = block.kinetic_energy[-1]
+    running = np.asarray(block.state.stopped_at) < 0
+    kinetic = potential = None
+    if running.any():
+        kinetic = float(last[running].mean()) if np.isfinite(last[running]).all() else None
+        potential = force.mean_energy(jnp.asarray(block.frames[-1]), jnp.asarray(running))
+    return SimulationProgress(
+        block.step,
+        options.steps,
+        _temperature(block.kinetic_energy, loaded),
+        kinetic,
+        potential,
+        int(np.sum(~running)),
+    )
 
 
 def simulate(
@@ -87,41 +113,49 @@ def simulate(
     restart = target.with_name(f".{target.name}.restart")
     settings = {"seed": seed, **options.model_dump(mode="json", exclude={"steps"})}
     integrator = options.integrator.build(loaded.system.masses, loaded.system.kT)
+    force = loaded.force(options.t)
     x0, start = _start(loaded, options, seed)
-    state, n_bytes, tally = None, 0, _Tally([], 0.0)
-    if resume and restart.is_dir():
-        state, n_bytes, tally = _restore(restart, settings, integrator, x0)
-    else:
-        check_output_path(target, loaded.system, overwrite)
+    # the restart folder is made before the file: where both are there, the file is ours to resume
+    ours = resume and restart.is_dir()
+    if parallel.is_primary():  # which may have made it before another process looks
+        check_output_path(target, loaded.system, overwrite or ours)
     key = jax.random.fold_in(jax.random.key(seed), SIMULATION_STREAM)
-    append_at = n_bytes if target.exists() else None
-    with (
-        loaded.folder.locked(),
-        FrameWriter(target, loaded.system, append_at=append_at) as writer,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(loaded.folder.locked())
+        state, n_bytes, tally = None, 0, Tally()
+        if ours and checkpoint.exists(restart):
+            state, n_bytes, tally = _restore(restart, settings, integrator, x0)
+        elif parallel.is_primary():
+            _begin(restart)
+        writer = None
+        if parallel.is_primary():
+            append_at = n_bytes if target.exists() or n_bytes else None
+            writer = FrameWriter(target, loaded.system, append_at=append_at)
+            stack.enter_context(writer)
+        failed_before = tally.n_failed
         clock = time.monotonic()
 
         def on_block(block: BlockResult) -> None:
             nonlocal clock
-            frames = block.frames.reshape(-1, *block.frames.shape[2:])
-            writer.write(frames)
+            if writer is not None:
+                writer.write(block.frames.reshape(-1, *block.frames.shape[2:]))
+                tally.n_failed = failed_before + writer.n_failed
             tally.add(block.kinetic_energy, time.monotonic() - clock)
             clock = time.monotonic()
-            checkpoint.save(
-                restart,
-                block.step,
-                {"state": block.state},
-                {"settings": settings, "bytes": writer.n_bytes, "tally": tally.as_json()},
-            )
-            stopped = int(np.sum(np.asarray(block.state.stopped_at) >= 0))
-            temperature = _temperature(block.kinetic_energy, loaded)
-            on_progress(SimulationProgress(block.step, options.steps, temperature, stopped))
-            if stop is not None and stop() and block.step < options.steps:
+            if writer is not None:
+                checkpoint.save(
+                    restart,
+                    block.step,
+                    {"state": block.state},
+                    {"settings": settings, "bytes": writer.n_bytes, "tally": tally.as_json()},
+                )
+            on_progress(_progress(block, options, loaded, force))
+            if parallel.anywhere(stop is not None and stop()) and block.step < options.steps:
                 raise Interrupted
 
         state = integrate(
             integrator,
-            loaded.force(options.t),
+            force,
             x0,
             key,
             n_steps=options.steps,
@@ -130,6 +164,7 @@ def simulate(
             on_block=on_block,
             state=state,
             is_broken=Broken.create(loaded.system, loaded.limits),
+            sharding=parallel.split(options.chains, "chains"),
         )
     record = _record(loaded, options, start, state, tally)
     if target == loaded.folder.simulation(loaded.system):
@@ -137,22 +172,16 @@ def simulate(
     return record
 
 
-@dataclass
-class _Tally:
-    """Mean kinetic energy a stored time (kJ/mol, over running chains) and seconds so far."""
-
-    kinetic: list[float]
-    seconds: float
-
-    def add(self, kinetic: Float[np.ndarray, "frames chains"], seconds: float) -> None:
-        with np.errstate(invalid="ignore"):
-            counts = np.isfinite(kinetic).sum(axis=1)
-            sums = np.nansum(kinetic, axis=1)
-        self.kinetic += [float(s / c) for s, c in zip(sums, counts, strict=True) if c]
-        self.seconds += seconds
-
-    def as_json(self) -> dict[str, Any]:
-        return {"kinetic": self.kinetic, "seconds": self.seconds}
+def _begin(restart: Path) -> None:
+    """Make the restart folder, without what an earlier simulation left there."""
+    try:
+        if restart.exists():
+            shutil.rmtree(restart)
+        restart.mkdir()
+    except OSError as error:
+        raise FokkerError(
+            f"{restart}: cannot be written to ({error.strerror}); choose another folder."
+        ) from error
 
 
 def _start(
@@ -183,7 +212,7 @@ def _restore(
     settings: dict[str, Any],
     integrator: AbstractIntegrator,
     x0: Float[np.ndarray, "chains beads dim"],
-) -> tuple[SimulationState, int, _Tally]:
+) -> tuple[SimulationState, int, Tally]:
     path = checkpoint.latest(restart)
     manifest = checkpoint.read_manifest(path)
     if manifest.get("settings") != settings:
@@ -196,8 +225,13 @@ def _restore(
     )
     blank = SimulationState(chains, jnp.zeros((), jnp.int32), jnp.zeros(len(x0), jnp.int32))
     state = checkpoint.load(path, "state", blank)
-    tally = _Tally(list(manifest["tally"]["kinetic"]), float(manifest["tally"]["seconds"]))
-    return state, int(manifest["bytes"]), tally
+    try:
+        return state, int(manifest["bytes"]), Tally.from_json(manifest["tally"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FokkerError(
+            f"{path}/manifest.json: incomplete or altered ({type(error).__name__}); use "
+            "--overwrite to start again."
+        ) from error
 
 
 def _temperature(kinetic: Float[np.ndarray, "frames chains"], loaded: LoadedRun) -> float | None:
@@ -213,19 +247,17 @@ def _record(
     options: SimulationOptions,
     start: str,
     state: SimulationState,
-    tally: _Tally,
+    tally: Tally,
 ) -> dict[str, Any]:
     stopped_at = np.asarray(state.stopped_at)
     molecule = loaded.system.dim == 3
     unit = 1.0 if molecule else BOLTZMANN
+    found = tally.temperature(loaded.system.degrees_of_freedom)
     measured = None
-    if len(tally.kinetic) > 1:
-        mean, error = kinetic_temperature(
-            np.asarray(tally.kinetic), loaded.system.degrees_of_freedom
-        )
+    if found is not None and np.isfinite(found.mean):
         measured = {
-            "mean": mean * unit,
-            "standard_error": error * unit,
+            "mean": found.mean * unit,
+            "standard_error": found.standard_error * unit,
             "target": loaded.system.kT / BOLTZMANN * unit,
             "unit": "K" if molecule else "energy",
         }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
+from .. import checkpoint, parallel
 from ..config import Config
 from ..data import prepare
 from ..errors import FokkerError
@@ -55,13 +55,9 @@ def train(
         If stopped; `resume` continues.
     """
     folder = RunFolder(out)
-    exists = folder.checkpoint.is_dir() and any(folder.checkpoint.iterdir())
-    if exists and not resume:
-        raise FokkerError(
-            f"{out}: already holds a run; continue it with --resume or choose another --out."
-        )
-    if exists:
-        same_training(folder, config)
+    _continues(folder, config, resume)
+    common = math.gcd(*(expert.training.batch_size for expert in config.experts))
+    sharding = parallel.split(common, "frames (the greatest divisor of all batch sizes)")
     trajectory = load_trajectory(config)
     system = trajectory.system
     dataset = prepare(
@@ -74,9 +70,12 @@ def train(
         + (" kJ/mol" if system.dim == 3 else "")
     )
     with folder.locked():
-        save_config(folder, config)
-        if system.dim == 3:
+        exists = _continues(folder, config, resume)
+        if parallel.is_primary():
+            save_config(folder, config)
+        if system.dim == 3 and parallel.is_primary():
             write_topology(folder.topology, system, trajectory.positions[0])
+        n_devices = 1 if sharding is None else sharding.num_devices
         began = time.monotonic()
         before = folder.read_record().get("training", {}).get("seconds", 0.0) if exists else 0.0
         folder.note(system=system.name, method=config.method)
@@ -90,21 +89,31 @@ def train(
                 metadata=describe(config, system, dataset, limits),
                 start_frames=start_frames(dataset),
                 resume=exists,
-                sharding=batch_sharding(config),
+                sharding=sharding,
                 on_progress=on_progress,
                 should_stop=stop or (lambda: False),
             )
+        except OSError as error:
+            raise FokkerError(
+                f"{out}: training ended because the disk failed ({error}); what was written is "
+                "kept: mend that and continue with --resume."
+            ) from error
         finally:
             seconds = round(before + time.monotonic() - began, 1)
             steps = sum(expert.training.steps for expert in config.experts)
-            folder.note(
-                training={"seconds": seconds, "steps": steps, "devices": jax.device_count()}
-            )
+            # an error on its way out says more than a second one about the same disk
+            with contextlib.suppress(*[FokkerError] if sys.exc_info()[0] else []):
+                folder.note(training={"seconds": seconds, "steps": steps, "devices": n_devices})
 
 
-def batch_sharding(config: Config) -> NamedSharding | None:
-    """Spread batches over all devices, if there are several and every batch can be shared out."""
-    n = jax.device_count()
-    if n == 1 or any(expert.training.batch_size % n for expert in config.experts):
-        return None
-    return NamedSharding(Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec("batch"))
+def _continues(folder: RunFolder, config: Config, resume: bool) -> bool:
+    """Whether there is a checkpoint to go on from; raises if that was not asked for."""
+    found = checkpoint.exists(folder.checkpoint)
+    if found and not resume:
+        raise FokkerError(
+            f"{folder.path}: already holds a run; continue it with --resume or choose another "
+            "--out."
+        )
+    if found:
+        same_training(folder, config)
+    return found

@@ -1,0 +1,146 @@
+"""What the commands do once their options are known: the work, with a bar and a last line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ..interruption import Stop
+from .display import Bar, console, metrics_table, monitor
+
+
+def do_train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
+    """Train, with a bar."""
+    from ..workflow.train import train as work
+
+    experts = [
+        f"expert {i + 1} of {len(config.experts)}, t in [{e.interval[0]:g}, {e.interval[1]:g}]"
+        for i, e in enumerate(config.experts)
+    ]
+    began = time.monotonic()
+    with Bar() as bar:
+        work(
+            config,
+            out,
+            resume=resume,
+            stop=stop,
+            on_progress=lambda p: bar.show(
+                experts[p.stage],
+                p.step,
+                p.n_steps,
+                "  ".join(f"{name} {value:.4f}" for name, value in p.terms.items()),
+            ),
+            on_message=console.print,
+        )
+    console.print(f"trained in {time.monotonic() - began:,.0f} s: {out}")
+
+
+def do_sample(
+    run: Path,
+    n: int | None,
+    out: Path | None,
+    change: list[str] | None,
+    seed: int | None,
+    resume: bool,
+    overwrite: bool,
+    stop: Stop,
+) -> None:
+    """Draw samples, with a bar."""
+    from ..workflow.loaded import load_run
+    from ..workflow.sample import sample as work
+
+    options = _changed(load_run(run).config, "sampling", change, {"n": n})
+    with Bar() as bar:
+        target = work(
+            run,
+            n=n,
+            out=out,
+            options=options,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+            stop=stop,
+            on_progress=lambda done, total: bar.show("sampling", done, total),
+        )
+    console.print(f"samples: {target}")
+
+
+def do_simulate(
+    run: Path,
+    flags: dict[str, Any],
+    out: Path | None,
+    change: list[str] | None,
+    seed: int | None,
+    resume: bool,
+    overwrite: bool,
+    stop: Stop,
+) -> None:
+    """Simulate, with a bar."""
+    from ..workflow.loaded import load_run
+    from ..workflow.simulate import simulate as work
+
+    options = _changed(load_run(run).config, "simulation", change, flags)
+    with Bar() as bar:
+        record = work(
+            run,
+            options=options,
+            out=out,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+            stop=stop,
+            on_progress=lambda p: bar.show(
+                f"simulating {options.chains} chains",
+                p.step,
+                p.n_steps,
+                monitor(p),
+            ),
+        )
+    if not record["conservative"]:
+        console.print("note: the force is not the gradient of an energy; expect a drift.")
+    speed = record["steps_per_second"]
+    console.print(
+        f"simulation: {record['chains']} chains x {record['steps']:,} steps from "
+        f"{record['start']}; {speed or 0:,.0f} chain-steps/s, {record['diverged']} diverged"
+    )
+
+
+def do_evaluate(
+    run: Path, samples: Path | None, simulation: Path | None, reference: list[Path] | None
+) -> None:
+    """Evaluate and show the table."""
+    from ..workflow.evaluate import evaluate as work
+
+    with console.status("evaluating") as status:
+        metrics = work(
+            run,
+            samples=samples,
+            simulation=simulation,
+            reference=reference,
+            on_message=lambda text: status.update(text),
+        )
+    console.print(metrics_table(metrics))
+    console.print(f"metrics: {run / 'metrics.json'}")
+
+
+def do_report(run: Path) -> None:
+    """Write the report."""
+    from ..report import write_report
+
+    with console.status("drawing the report"):
+        page = write_report(run)
+    console.print(f"report: {page}")
+
+
+def _changed(config: Any, section: str, change: list[str] | None, flags: dict[str, Any]) -> Any:
+    """Options of one section with `--set` and flags put in."""
+    from ..config import parse
+    from ..presets import assignment, merge
+
+    raw = config.model_dump(mode="json")
+    for text in change or ():
+        raw[section] = merge(raw[section], assignment(text))
+    given = {key: value for key, value in flags.items() if value is not None}
+    raw[section] = merge(raw[section], given)
+    return getattr(parse(raw, section), section)

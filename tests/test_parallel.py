@@ -1,0 +1,201 @@
+"""Several devices and processes: the same numbers as one, one writer, and a clear end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from fokker import checkpoint, parallel
+from fokker.errors import FokkerError
+
+TINY = [
+    *("train", "mixture-2d", "-m", "mixture"),
+    *(f"-sexperts.{i}.network.width=16" for i in range(3)),
+    *(f"-sexperts.{i}.network.depth=1" for i in range(3)),
+    *(f"-sexperts.{i}.training.batch_size=64" for i in range(3)),
+    *(f"-sexperts.{i}.training.steps=500" for i in range(3)),
+]
+SIMULATE = ["--chains", "8", "--steps", "400", "--stride", "20"]
+
+
+def test_the_place_is_read_from_the_environment():
+    assert parallel.place({}) is None
+    assert parallel.place({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None  # not under srun
+    slurm = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3"}
+    assert parallel.place(slurm) == (None, 4, 3)
+    assert parallel.place({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
+    mpi = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1", "PMIX_NAMESPACE": "job"}
+    assert parallel.place(mpi) == (None, 2, 1)
+    one_host = [
+        parallel.place({**mpi, "OMPI_COMM_WORLD_RANK": str(i), "OMPI_COMM_WORLD_LOCAL_SIZE": "2"})
+        for i in range(2)
+    ]
+    assert one_host[0].coordinator == one_host[1].coordinator
+    assert one_host[0].coordinator.startswith("127.0.0.1:")
+    hand = {"FOKKER_COORDINATOR": "node:1", "FOKKER_PROCESSES": "2", "FOKKER_PROCESS": "1"}
+    assert parallel.place(hand) == ("node:1", 2, 1)
+    for change in ({"FOKKER_PROCESS": "2"}, {"FOKKER_PROCESSES": "x"}, {"FOKKER_COORDINATOR": "a"}):
+        with pytest.raises(FokkerError, match="FOKKER_"):
+            parallel.place({**hand, **change})
+
+
+def test_one_device_splits_nothing():
+    assert parallel.split(12, "chains") is None
+    assert parallel.share({"a": 1}, None) == {"a": 1}
+    assert parallel.anywhere(True)
+    assert not parallel.anywhere(False)
+    assert parallel.of_primary(3) == 3
+    assert parallel.is_primary()
+
+
+DEVICES = """
+import jax, jax.numpy as jnp, numpy as np
+from fokker import parallel
+parallel.start(4, {})
+from fokker.dynamics import LangevinOptions, simulate
+from fokker.potential import DoubleWell
+force = DoubleWell(2.0, 1.0, 1.0).force
+x0 = np.linspace(-1, 1, 12, dtype=np.float32).reshape(12, 1, 1)
+x0[3] = np.nan
+found = []
+for sharding in (None, parallel.split(12, "chains"), parallel.split(7, "chains")):
+    blocks = []
+    simulate(
+        LangevinOptions(dt=0.05, friction=1.0).build((1.0,), 1.0), force, x0, jax.random.key(1),
+        n_steps=200, stride=10, centred=False, on_block=blocks.append, sharding=sharding,
+    )
+    found.append(np.concatenate([b.frames for b in blocks]))
+    print(None if sharding is None else sharding.num_devices, end=" ")
+    if sharding is not None and sharding.num_devices == 4:
+        assert blocks[-1].state.chains.x.sharding.is_fully_replicated
+        assert blocks[-1].state.stopped_at[3] == 0
+np.testing.assert_array_equal(found[0], found[2])
+np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-4)
+print(np.isnan(found[1]).mean() == 1 / 12)
+"""
+
+
+def test_chains_on_four_devices_are_those_on_one():
+    done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True)
+    assert done.stdout.split() == ["None", "4", "None", "True"], done.stdout + done.stderr
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def launch(arguments, processes, **more):
+    port = free_port()
+    command = [sys.executable, "-m", "fokker", *map(str, arguments)]
+    started = []
+    for index in range(processes):
+        place = {
+            "FOKKER_COORDINATOR": f"127.0.0.1:{port}",
+            "FOKKER_PROCESSES": str(processes),
+            "FOKKER_PROCESS": str(index),
+        }
+        environment = {**os.environ, **(place if processes > 1 else {}), **more}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        started.append(subprocess.Popen(command, env=environment, **pipes))
+    return started
+
+
+def succeed(arguments, processes=1, **more):
+    for process in launch(arguments, processes, **more):
+        text, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, text
+
+
+def losses(run):
+    lines = (run / "training.jsonl").read_text().splitlines()
+    return np.array([json.loads(line)["loss"] for line in lines])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "alone"
+    succeed([*TINY, "-o", run])
+    succeed(["simulate", run, *SIMULATE])
+    return run
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize(("devices", "processes"), [(2, 1), (4, 1), (1, 2), (1, 4), (2, 2)])
+def test_training_and_simulation_equal_those_of_one_device(alone, tmp_path, devices, processes):
+    run = tmp_path / "run"
+    succeed([*TINY, "-o", run, "--devices", devices], processes)
+    assert len(losses(run)) == len(losses(alone)) == 6
+    np.testing.assert_allclose(losses(run), losses(alone), rtol=2e-3)
+    record = json.loads((run / "run.json").read_text())
+    assert record["training"]["devices"] == devices * processes
+    # the same model, so that only the simulation is compared
+    frames = alone / f"frames-{devices}-{processes}.npy"
+    succeed(["simulate", alone, *SIMULATE, "-o", frames, "--devices", devices], processes)
+    a, b = np.load(frames), np.load(alone / "simulation.npy")
+    assert a.shape == b.shape == (8 * 20, 1, 2)
+    np.testing.assert_allclose(a, b, atol=2e-2)
+
+
+@pytest.mark.distributed
+def test_chains_that_cannot_be_shared_out_are_refused_by_every_process(alone, tmp_path):
+    few = ["--chains", 3, "--steps", 20, "--stride", 20, "-o", tmp_path / "x.npy"]
+    for process in launch(["simulate", alone, *few], 2):
+        text, _ = process.communicate(timeout=120)
+        assert process.returncode == 2
+        assert "3 chains cannot be shared out evenly over 2 devices" in " ".join(text.split())
+        assert "Traceback" not in text
+    assert not (tmp_path / "x.npy").exists()
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("victim", [1, 0])
+def test_a_killed_process_ends_the_others_and_the_run_can_be_resumed(tmp_path, victim):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    longer = [*TINY, "-sexperts.1.training.steps=4000"]
+    processes = launch([*longer, "-o", run], 2)
+    limit = time.monotonic() + 300
+    while not checkpoint.exists(run / "checkpoint"):
+        assert time.monotonic() < limit
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.02)
+    os.kill(processes[victim].pid, signal.SIGKILL)
+    text, _ = processes[1 - victim].communicate(timeout=120)
+    assert processes[1 - victim].returncode != 0
+    if victim == 1:  # process 0 also runs the service by which the others notice
+        assert processes[0].returncode == 2, text
+        assert "lost another one" in " ".join(text.split())
+        assert "Traceback" not in text
+    checkpoint.read_manifest(checkpoint.latest(run / "checkpoint"))
+    succeed([*longer, "-o", run, "--resume"], 2)
+    succeed([*longer, "-o", whole], 2)
+    a, b = (checkpoint.latest(p / "checkpoint") / "model.safetensors" for p in (run, whole))
+    assert a.read_bytes() == b.read_bytes()
+
+
+@pytest.mark.distributed
+def test_sigterm_stops_all_at_the_same_block_and_resuming_gives_the_same_weights(tmp_path):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    longer = [*TINY, "-sexperts.0.training.steps=3000"]
+    succeed([*longer, "-o", whole], 2)
+    processes = launch([*longer, "-o", run], 2)
+    log = run / "training.jsonl"
+    limit = time.monotonic() + 300
+    while not (log.exists() and log.read_text().count("\n") >= 2):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    os.kill(processes[1].pid, signal.SIGTERM)  # one alone: the others have to learn of it
+    for process in processes:
+        text, _ = process.communicate(timeout=120)
+        assert "Continue with" in text or process.returncode == 0, text
+    assert checkpoint.exists(run / "checkpoint")
+    succeed([*longer, "-o", run, "--resume"], 2)
+    a, b = (checkpoint.latest(p / "checkpoint") / "model.safetensors" for p in (run, whole))
+    assert a.read_bytes() == b.read_bytes()
