@@ -2,9 +2,10 @@
 
     python benchmarks/roughness.py RUN [RUN ...]
 
-For each run prints quantiles of `w dt`, w^2 the largest eigenvalue of the mass-weighted Hessian of the
-energy at the simulation's diffusion time, over 5,000 reference frames (training frames where there are
-none). Leapfrog is unstable at 2; a long tail says that the energy is rough where data are rare.
+For each run prints quantiles of `w dt`, w^2 the largest eigenvalue of the mass-weighted Hessian of
+the energy at the simulation's diffusion time, over 5,000 reference frames (training frames where
+there are none). Leapfrog is unstable at 2; a long tail says that the energy is rough where data are
+rare.
 """
 
 import sys
