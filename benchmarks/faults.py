@@ -103,7 +103,7 @@ class Command:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         return os.waitstatus_to_exitcode(status) if pid else None
 
-    def wait(self, seconds: float = 600.0) -> int:
+    def wait(self, seconds: float = 3600.0) -> int:
         """Exit code; a command that does not end is a hang."""
         limit = time.monotonic() + seconds
         while (code := self.poll()) is None:
@@ -236,7 +236,7 @@ def compare(run: Path, name: str) -> list[str]:
 
 def refused(command: Command, *words: str) -> str:
     """The one sentence of a command that must end with code 2."""
-    code, text = command.wait(120), command.text()
+    code, text = command.wait(1200), command.text()
     flat = " ".join(text.split())
     assert code == 2, (code, text)
     assert "Traceback" not in text, text
@@ -271,7 +271,7 @@ def sigterm(name: str, before: Path, sign: Callable[[Path], bool]) -> dict:
     command = Command(COMMANDS[name], run)
     started(command, lambda: sign(run))
     command.send(signal.SIGTERM)
-    code, text = command.wait(60), command.text()
+    code, text = command.wait(1200), command.text()
     assert code == 0, (code, text)
     assert "Continue with: fokker" in text, text
     succeed([*COMMANDS[name], *["--resume"] * (name in RESUMES)], run)
