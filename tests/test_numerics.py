@@ -23,7 +23,7 @@ from tools import FEATURES, molecule_inputs, randomise, to_double
 
 TIMES = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0)
 PROCESS = VariancePreservingOptions().build()
-BOUNDS = {"energy": 2e-4, "force": 2e-4, "residual": 1e-4}
+BOUNDS = {"energy": 5e-6, "force": 2e-5, "residual": 2e-4}
 
 
 @eqx.filter_jit
