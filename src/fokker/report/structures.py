@@ -96,7 +96,7 @@ def _limits(system: System, sets: Mapping[str, np.ndarray]) -> GeometryLimits:
     """Bond lengths of a frame that has not failed; without data any will do."""
     if "data" in sets:
         return GeometryLimits.from_frames(system, sets["data"])
-    return GeometryLimits(bonds=((0.0, np.inf),) * len(system.bonds))
+    return GeometryLimits(bonds=((0.0, float(np.finfo(np.float64).max)),) * len(system.bonds))
 
 
 def _values(
