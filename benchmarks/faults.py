@@ -212,14 +212,14 @@ def kill_and_resume(name: str, n_kills: int, seconds: float, before: Path, seen:
         for _ in range(min(4, n_kills - kills)):
             command = Command(arguments, run)
             time.sleep(random.uniform(0.1, 1.1 * seconds))
+            if name in RESUMES:
+                arguments = [*COMMANDS[name], "--resume"]
             if command.poll() is not None:
                 break
             command.send(signal.SIGKILL)
             os.waitpid(command.pid, 0)
             kills += 1
             seen.update(check_whole(run) if run.exists() else {})
-            if name in RESUMES:
-                arguments = [*COMMANDS[name], "--resume"]
         succeed(arguments, run)
         same = compare(run, name)
         assert not same, f"{name}: differs from the run in a piece: {same}"

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -234,9 +235,33 @@ def test_a_signal_ends_work_without_state_at_once():
         with pytest.raises(Interrupted), stop.immediate():
             raise AssertionError("not reached")
     assert stop.signal == signal.SIGTERM
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     with stop.listening():
         os.kill(os.getpid(), signal.SIGTERM)  # a request only, outside such work
     assert stop()
+
+
+class _Dropped:
+    """Gets a signal where Python ignores what its handler raises."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+
+def _work_for_long():
+    _Dropped()
+    time.sleep(20)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_in_a_callback_that_drops_exceptions_is_raised_again():
+    stop = Stop()
+    began = time.monotonic()
+    with stop.listening(), pytest.raises(Interrupted), stop.immediate():
+        _work_for_long()
+    assert time.monotonic() - began < 15
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_tally_is_bounded_and_does_not_depend_on_blocks():

@@ -7,6 +7,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
+
+INSIST_SECONDS = 0.5
 
 
 class Interrupted(Exception):
@@ -33,7 +36,13 @@ class Stop:
             raise KeyboardInterrupt
         self.requested, self.signal = True, number
         if self._immediate:
-            raise Interrupted
+            self._insist()
+
+    def _insist(self) -> NoReturn:
+        """Raise, and again until it is heard: Python drops what callbacks of C code raise."""
+        signal.signal(signal.SIGALRM, lambda number, frame: self._insist())
+        signal.setitimer(signal.ITIMER_REAL, INSIST_SECONDS)
+        raise Interrupted
 
     @contextlib.contextmanager
     def immediate(self) -> Iterator[None]:
@@ -51,6 +60,9 @@ class Stop:
             yield
         finally:
             self._immediate = False
+            if self.requested:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Stop]:

@@ -6,8 +6,9 @@ inside, batches and chains are split. Process 0 alone writes files.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -24,6 +25,7 @@ PATIENCE_SECONDS = 24 * 3600
 """How long a process that has ended its part waits for the others to end theirs."""
 
 Tree = TypeVar("Tree")
+_meetings = itertools.count()
 
 
 class Place(NamedTuple):
@@ -183,6 +185,22 @@ def scatter(tree: Tree, sharding: NamedSharding | None, axis: int = 0) -> Tree:
 def local(tree: Tree) -> Tree:
     """Copy arrays that are whole on every device to the first device of this process alone."""
     return jax.tree.map(lambda a: jnp.asarray(np.asarray(a)) if eqx.is_array(a) else a, tree)
+
+
+def ready(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """Compile a function of `eqx.filter_jit` in every process before the first one calls it.
+
+    Processes that wait for each other in the middle of a program give up after half a minute, which
+    is less than compilation may differ by. With one process this does nothing.
+    """
+    if not several_processes():
+        return function
+    from jax._src.distributed import global_state
+
+    compiled = function.lower(*arguments).compile()  # pyright: ignore[reportFunctionMemberAccess]
+    client: Any = global_state.client
+    client.wait_at_barrier(f"fokker-{next(_meetings)}", 1000 * PATIENCE_SECONDS)
+    return compiled
 
 
 def anywhere(flag: bool) -> bool:

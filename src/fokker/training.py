@@ -218,11 +218,14 @@ def _blocks(
 ) -> Iterator[_Block]:
     total = int(stage.n_steps)
     shared, state = parallel.share((stage, state), stage.sharding)
+    programs: dict[int, Callable] = {}
     while (step := int(state.step)) < total:
         length = min(BLOCK, total - step)
         began = time.monotonic()
         before = state
-        state, logs = run_block(shared, state, data, length)
+        if length not in programs:
+            programs[length] = parallel.ready(run_block, shared, state, data, length)
+        state, logs = programs[length](shared, state, data, length)
         values = {name: np.asarray(value) for name, value in logs.items()}
         bad = ~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"])
         if bad.any():

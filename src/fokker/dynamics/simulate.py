@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from ..errors import FokkerError
-from ..parallel import gather, of_primary, scatter, share
+from ..parallel import gather, of_primary, ready, scatter, share
 from ..types import Key, Positions
 from .base import AbstractIntegrator, Force, State
 from .noise import standard_normal
@@ -120,29 +120,24 @@ def simulate(
         room = block_length(n_steps // stride, 4 * state.chains.x.size)
     if room < 1:
         raise FokkerError(f"frames_per_block must be at least 1, got {room}")
-    integrator, force, state, noise_words = share((integrator, force, state, noise_words), sharding)
-    step, length = int(state.step), 1 if frames_per_block is None else room
+    integrator, force, current, noise_words = share(
+        (integrator, force, state, noise_words), sharding
+    )
+    step, length = int(current.step), 1 if frames_per_block is None else room
+    program: Callable[..., Any] | None = None
     while step < n_steps:
         n_frames = min(length, (n_steps - step) // stride)
         began = time.monotonic()
-        state, frames, kinetic = _run_block(
-            integrator,
-            force,
-            is_broken,
-            state,
-            noise_words,
-            share(jnp.asarray(n_frames, jnp.int32), sharding),
-            room,
-            stride,
-            centred,
-            sharding,
-        )
+        varying = current, noise_words, share(jnp.asarray(n_frames, jnp.int32), sharding)
+        arguments = integrator, force, is_broken, *varying, room, stride, centred, sharding
+        program = program or ready(_run_block, *arguments)
+        current, frames, kinetic = program(*arguments)
         block = np.asarray(frames)[:n_frames], np.asarray(kinetic)[:n_frames]
         step += n_frames * stride
         if frames_per_block is None:
             length = of_primary(_next_length(n_frames, time.monotonic() - began, room))
-        on_block(BlockResult(*block, step, state))
-    return state
+        on_block(BlockResult(*block, step, current))
+    return current
 
 
 def _next_length(n_frames: int, seconds: float, room: int) -> int:

@@ -52,13 +52,17 @@ class Tally:
         KeyError, TypeError, ValueError
             If it is something else.
         """
-        return Tally(
+        tally = Tally(
             [float(value) for value in stored["sums"]],
             int(stored["per_bin"]),
             int(stored["n_frames"]),
             int(stored["n_failed"]),
             float(stored["seconds"]),
         )
+        bins = -(-tally.n_frames // tally.per_bin) if tally.per_bin > 0 else -1
+        if len(tally.sums) != bins or bins > MAX_BINS:
+            raise ValueError("the bins do not belong to the number of frames")
+        return tally
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for the manifest of a restart."""
