@@ -33,7 +33,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
-autodoc_mock_imports = ["ase", "openmm", "openmmml"]
+autodoc_mock_imports = ["openmm", "openmmml"]
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
