@@ -214,7 +214,8 @@ def kill_and_resume(name: str, n_kills: int, seconds: float, before: Path, seen:
             time.sleep(random.uniform(0.1, 1.1 * seconds))
             if name in RESUMES:
                 arguments = [*COMMANDS[name], "--resume"]
-            if command.poll() is not None:
+            if command.poll() is not None:  # too late: the machine is less busy than it was
+                seconds *= 0.7
                 break
             command.send(signal.SIGKILL)
             os.waitpid(command.pid, 0)

@@ -93,6 +93,8 @@ def start(devices: int | None = None, environment: Mapping[str, str] = os.enviro
         jax.config.update("jax_num_cpu_devices", devices)
     if here is not None and here.n_processes > 1:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        # it would take SIGTERM for itself, which asks for a checkpoint here
+        jax.config.update("jax_enable_preemption_service", False)
         try:
             jax.distributed.initialize(
                 here.coordinator,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 QUIET_SECONDS = 20.0
+GRACE_SECONDS = 3.0
 
 
 class Rate(ProgressColumn):
@@ -134,6 +135,9 @@ def _end(code: int, text: Text | str, *, together: bool = False) -> NoReturn:
     errors.print(text)
     if _joined() and not together:
         # an orderly exit would wait for the others, who wait for this one in the middle of a sum
+        if parallel.is_primary():
+            # the others are aborted as soon as it goes; they may have the same thing to say
+            time.sleep(GRACE_SECONDS)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -114,6 +114,7 @@ def simulate(
     settings = {"seed": seed, **options.model_dump(mode="json", exclude={"steps"})}
     integrator = options.integrator.build(loaded.system.masses, loaded.system.kT)
     force = loaded.force(options.t)
+    sharding = parallel.split(options.chains, "chains")
     x0, start = _start(loaded, options, seed)
     # the restart folder is made before the file: where both are there, the file is ours to resume
     ours = resume and restart.is_dir()
@@ -164,7 +165,7 @@ def simulate(
             on_block=on_block,
             state=state,
             is_broken=Broken.create(loaded.system, loaded.limits),
-            sharding=parallel.split(options.chains, "chains"),
+            sharding=sharding,
         )
     record = _record(loaded, options, start, state, tally)
     if target == loaded.folder.simulation(loaded.system):
