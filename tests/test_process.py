@@ -99,3 +99,25 @@ def test_the_forward_equation_has_the_stated_marginals(options):
     # Four standard errors, plus the first-order bias of the integrator: f^2 dt t / 2 < 1 %.
     assert abs(x.mean() - alpha * start) < 4 * sigma / np.sqrt(n) + 0.01 * alpha * start
     assert abs(x.var() / sigma**2 - 1) < 4 * np.sqrt(2 / n) + 0.01
+
+
+def test_the_processes_are_those_of_their_sources():
+    """Values at t = 0.3 and 1, worked out from the equations of the papers."""
+    with jax.enable_x64(True):
+        for beta_min, beta_max in ((0.1, 20.0), (0.5, 8.0)):
+            vp = VariancePreservingOptions(beta_min=beta_min, beta_max=beta_max).build()
+            for t in (0.3, 1.0):
+                s = np.linspace(0.0, t, 10_001)
+                integral = np.trapezoid(beta_min + s * (beta_max - beta_min), s)
+                alpha, sigma = vp.level(jnp.asarray(t))
+                np.testing.assert_allclose(alpha, np.exp(-0.5 * integral), rtol=1e-9)
+                np.testing.assert_allclose(alpha**2 + sigma**2, 1.0, rtol=1e-12)
+        ve = VarianceExplodingOptions(sigma_min=0.02, sigma_max=10.0).build()
+        for t in (0.3, 1.0):
+            wanted = 0.02 * np.sqrt(500.0 ** (2 * t) - 1)
+            np.testing.assert_allclose(ve.sigma(jnp.asarray(t)), wanted, rtol=1e-12)
+        cosine = CosineOptions(final_log_snr=-7.0).build()
+        np.testing.assert_allclose(cosine.log_snr(jnp.asarray(1.0)), -7.0, rtol=1e-9)
+        alpha, sigma = cosine.level(jnp.asarray(0.3))
+        np.testing.assert_allclose(alpha**2 + sigma**2, 1.0, rtol=1e-12)
+        np.testing.assert_allclose(jnp.arctan(sigma / alpha) / 0.3, cosine.theta, rtol=1e-12)
