@@ -35,9 +35,7 @@ The other networks are in `fokker.network`, one file each.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +43,7 @@ import numpy as np
 
 from .. import checkpoint
 from ..errors import FokkerError
+from ..workflow.folder import write_atomically
 from ..workflow.loaded import LoadedRun
 from .evaluator import Run, opened
 
@@ -78,7 +77,7 @@ def export_weights(run: Run, out: Path, *, overwrite: bool = False) -> None:
     loaded = opened(run)
     arrays = checkpoint.named_arrays(loaded.model)
     metadata = {"fokker": json.dumps(describe(loaded, arrays))}
-    _write(out, save(arrays, metadata=metadata))
+    write_atomically(out, save(arrays, metadata=metadata))
 
 
 def describe(loaded: LoadedRun, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -107,16 +106,3 @@ def describe(loaded: LoadedRun, arrays: dict[str, np.ndarray]) -> dict[str, Any]
             for name, array in arrays.items()
         },
     }
-
-
-def _write(out: Path, data: bytes) -> None:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, out)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise FokkerError(
-            f"{out}: could not be written ({error.strerror}); check the folder and its space."
-        ) from error

@@ -131,18 +131,19 @@ def suffix(system: System) -> str:
     return ".xtc" if system.dim == 3 else ".npy"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, fsync it and rename it.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name, fsync it and rename it; text as UTF-8.
 
     Raises
     ------
     FokkerError
         If the disk does not take it; a file that was there stays.
     """
+    data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with temporary.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
