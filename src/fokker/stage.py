@@ -5,6 +5,7 @@ clean frames -> times and noise -> Evaluation -> weighted sum of objectives -> A
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, cast
 
 import equinox as eqx
@@ -22,7 +23,7 @@ from .data import random_rotation
 from .model import AbstractScore
 from .objective import AbstractObjective, Evaluation, Molecule, Noised, ObjectiveOptions
 from .options import Options
-from .parallel import gather, scatter
+from .parallel import gather, ready, scatter, share
 from .process import AbstractProcess
 from .types import Features, Key, Scalar
 
@@ -308,14 +309,32 @@ class Stage(eqx.Module):
 
 
 def run_block(
-    stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"], n_steps: int
+    stage: Stage,
+    state: TrainingState,
+    data: Float[Array, "frames beads dim"],
+    n_steps: int,
+    *,
+    program: Callable[..., Any] | None = None,
 ) -> tuple[TrainingState, dict[str, Float[np.ndarray, " steps"]]]:
     """Run at most `MAX_BLOCK` optimiser steps on the device without a word to the host.
 
-    Compiled once, whatever the number of steps, the seed and the length of the schedule.
+    Compiled once, whatever the number of steps, the seed and the length of the schedule; `program`
+    is what `ready_block` has compiled, if it has.
     """
-    state, logs = _run_block(stage, state, data, jnp.asarray(n_steps, jnp.int32))
+    run = program or _run_block
+    state, logs = run(stage, state, data, _count(stage, n_steps))
     return state, {name: np.asarray(values)[:n_steps] for name, values in logs.items()}
+
+
+def ready_block(
+    stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"]
+) -> Callable[..., Any]:
+    """Compile the program of `run_block` in every process before the first one calls it."""
+    return ready(_run_block, stage, state, data, _count(stage, 1))
+
+
+def _count(stage: Stage, n_steps: int) -> Int[Array, ""]:
+    return share(jnp.asarray(n_steps, jnp.int32), stage.sharding)
 
 
 @eqx.filter_jit

@@ -25,7 +25,7 @@ from .errors import FokkerError
 from .interruption import Interrupted
 from .model import Mixture, build_model
 from .network import NetworkInputs
-from .stage import MAX_BLOCK, Stage, TrainingOptions, TrainingState, run_block
+from .stage import MAX_BLOCK, Stage, TrainingOptions, TrainingState, ready_block, run_block
 from .system import System
 from .types import Features
 
@@ -218,14 +218,12 @@ def _blocks(
 ) -> Iterator[_Block]:
     total = int(stage.n_steps)
     shared, state = parallel.share((stage, state), stage.sharding)
-    programs: dict[int, Callable] = {}
+    program = ready_block(shared, state, data)
     while (step := int(state.step)) < total:
         length = min(BLOCK, total - step)
         began = time.monotonic()
         before = state
-        if length not in programs:
-            programs[length] = parallel.ready(run_block, shared, state, data, length)
-        state, logs = programs[length](shared, state, data, length)
+        state, logs = run_block(shared, state, data, length, program=program)
         values = {name: np.asarray(value) for name, value in logs.items()}
         bad = ~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"])
         if bad.any():
