@@ -117,7 +117,8 @@ def told(stop: Stop, resume_command: str = "") -> Iterator[None]:
         sentence = parallel.lost_process(error) or parallel.no_memory(error)
         if sentence is None:
             raise
-        _end(2, Text.assemble(("error: ", "bold red"), str(sentence)))
+        # of two, one has gone: waiting for it would end in the abort of this one
+        _end(2, Text.assemble(("error: ", "bold red"), str(sentence)), alone=_number() == 2)
 
 
 def _of_process(text: str) -> str:
@@ -130,12 +131,17 @@ def _joined() -> bool:
     return jax.distributed.is_initialized() and parallel.several_processes()
 
 
-def _end(code: int, text: Text | str, *, together: bool = False) -> NoReturn:
-    """Say why and exit; `together` if all processes do."""
+def _number() -> int:
+    """How many processes are joined."""
+    return jax.process_count() if _joined() else 1
+
+
+def _end(code: int, text: Text | str, *, together: bool = False, alone: bool = False) -> NoReturn:
+    """Say why and exit; `together` if all processes do, `alone` if no other is left."""
     errors.print(text)
     if _joined() and not together:
         # an orderly exit would wait for the others, who wait for this one in the middle of a sum
-        if parallel.is_primary():
+        if parallel.is_primary() and not alone:
             # the others are aborted as soon as it goes; they may have the same thing to say
             time.sleep(GRACE_SECONDS)
         sys.stdout.flush()
