@@ -29,6 +29,7 @@ from .source import load_reference, load_trajectory
 
 RESIDUAL_TIMES = 16
 RESIDUAL_FRAMES = 512
+RESIDUAL_BATCH = 64
 
 
 def evaluate(
@@ -189,7 +190,9 @@ def _residuals(
         noised = Noised.draw(clean, t[None], process, features, key, centred=centred)
         return exact_residual(model, process, noised.frames[0], t, features, centred=centred)
 
-    return jax.vmap(one)(frames, jax.random.split(jax.random.key(0), len(frames)))
+    keys = jax.random.split(jax.random.key(0), len(frames))
+    # all at once, the derivatives along every coordinate of ten beads take gigabytes
+    return jax.lax.map(lambda at: one(*at), (frames, keys), batch_size=RESIDUAL_BATCH)
 
 
 def _chains(simulated: dict[str, Any]) -> Chains | None:
