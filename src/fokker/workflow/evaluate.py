@@ -155,7 +155,7 @@ def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> _Baseline |
     if not isinstance(options, MoleculesOptions):
         return None
     if reference:
-        name = "own trajectory"
+        name = "given"
         frames = np.concatenate([read_frames(path, system) for path in reference])
     else:
         trained, held_out = entries(options)
@@ -165,7 +165,7 @@ def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> _Baseline |
                 f"{loaded.folder.path}: the run has no trajectory of {system.name!r} to compare "
                 "with; give one with --reference."
             )
-        name = "training" if entry in trained else "never trained on"
+        name = "training" if entry in trained else "unseen"
         frames = read_entry(options, entry, system)[1]
     return _Baseline(name, frames, loaded.scaling.apply(centre(frames)), None)
 
