@@ -23,10 +23,16 @@ from dense_attention import densify
 from fokker.model import EnergyModel
 from fokker.network import GraphTransformerOptions, NetworkInputs
 from fokker.process import VariancePreservingOptions
+from fokker.types import Features
 
 BATCH = 64
 REPEATS = 3
 OPTIONS = GraphTransformerOptions(width=96, layers=2, heads=8, head_width=64)
+
+
+def identities(beads: int) -> Features:
+    """Every bead its own kind."""
+    return Features(jnp.arange(beads), None, jnp.zeros((beads, beads), int))
 
 
 def best_times(functions: dict[str, tuple], *arguments) -> dict[str, float]:
@@ -47,7 +53,7 @@ def measure(beads: int) -> dict[str, dict[str, float]]:
     frames -= frames.mean(axis=1, keepdims=True)
     inputs = NetworkInputs(frames, (), 3 * (beads - 1))
     network = OPTIONS.build(inputs, "energy", jax.random.key(0))
-    process, features = VariancePreservingOptions().build(), jnp.arange(beads)
+    process, features = VariancePreservingOptions().build(), identities(beads)
     x, t = jnp.asarray(frames), jnp.linspace(0.01, 0.9, BATCH, dtype=jnp.float32)
 
     def scores(model, x, t):

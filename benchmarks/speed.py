@@ -17,6 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from edge_attention import identities
 from edge_attention import measure as measure_attention
 
 from fokker.dynamics import LangevinOptions
@@ -28,9 +29,11 @@ from fokker.network import (
     MLPOptions,
     NetworkInputs,
 )
+from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
 from fokker.sampler import DPMSolverOptions, generate
 from fokker.stage import Stage, TrainingOptions, run_block
+from fokker.types import Features
 
 BATCH = 64
 REPEATS = 3
@@ -84,21 +87,21 @@ def stepper(model, beads: int, dim: int, options: TrainingOptions, n: int):
     stage, state = Stage.create(
         model,
         VariancePreservingOptions().build(),
-        jnp.arange(beads),
+        identities(beads),
         (0.0, 0.1),
         options,
         centred=beads > 1,
         seed=0,
     )
-    data = jnp.asarray(frames_of(beads, dim, 1000))
-    return lambda: run_block(stage, state, data, n), n
+    pool = Pool(jnp.asarray(frames_of(beads, dim, 1000)))
+    return lambda: run_block(stage, state, pool, n), n
 
 
 class Force(eqx.Module):
     """The score as a force."""
 
     model: EnergyModel
-    features: jax.Array
+    features: Features
 
     def __call__(self, x):
         """Force on one frame."""
@@ -107,7 +110,7 @@ class Force(eqx.Module):
 
 def size_tasks(options, beads: int, dim: int) -> dict:
     """Training step, score, simulation step and sampling evaluation, of one batch each."""
-    model, features = build(options, beads, dim), jnp.arange(beads)
+    model, features = build(options, beads, dim), identities(beads)
     centred, process = beads > 1, VariancePreservingOptions().build()
     x = jnp.asarray(frames_of(beads, dim, BATCH))
     t = jnp.linspace(0.01, 0.9, BATCH, dtype=jnp.float32)

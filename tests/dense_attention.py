@@ -16,7 +16,7 @@ class DenseAttention(eqx.Module):
 
     weights: EdgeAttention
 
-    def __call__(self, h, x):
+    def __call__(self, h, x, features):
         """Attend from every bead to all beads."""
         w = self.weights
         q, k, v = (jnp.einsum("iw,hdw->ihd", h, p) for p in (w.query, w.key, w.value))

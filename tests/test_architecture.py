@@ -13,10 +13,10 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
     ("errors", "types", "units", "options", "interruption"),
-    ("variables",),
-    ("system", "process", "parallel"),
+    ("variables", "padding"),
+    ("system", "process", "parallel", "pool"),
     ("network", "potential", "metrics", "checkpoint"),
-    ("model", "trajectory"),
+    ("model", "trajectory", "many"),
     ("objective", "sampler", "dynamics", "data", "report"),
     ("stage", "datasets"),
     ("config", "presets"),

@@ -11,12 +11,14 @@ from fokker.errors import FokkerError
 from fokker.presets import assignment, combine, merge, methods, systems
 
 OWN = {"system": {"trajectory": ["a.xtc"], "topology": "a.pdb", "temperature": 300.0}}
+MANY = {"system": {"folder": "a", "temperature": 300.0}}
+NEEDS = {"molecule": [OWN], "molecules": [MANY], "dipeptides": [MANY]}
 
 
 @pytest.mark.parametrize("method", methods())
 @pytest.mark.parametrize("system", systems())
 def test_every_pair_of_presets_is_a_configuration(system, method):
-    config = parse(combine(system, method, [OWN] if system == "molecule" else []), "presets")
+    config = parse(combine(system, method, NEEDS.get(system, [])), "presets")
     assert config.method == method
     again = parse(tomllib.loads(to_toml(config)), "config.toml")
     assert again == config

@@ -10,7 +10,7 @@ from dense_attention import densify
 from fokker.errors import FokkerError
 from fokker.network import GraphTransformerOptions, NetworkInputs
 from fokker.types import NoiseLevel
-from tools import is_weight, to_double
+from tools import bead_features, is_weight, to_double
 
 OPTIONS = GraphTransformerOptions(width=24, layers=2, heads=3, head_width=8)
 
@@ -44,7 +44,7 @@ def energies_and_scores(network, x):
     """Of every frame, in the precision of x."""
 
     def energy(y):
-        return network(y, level(x.dtype), jnp.arange(x.shape[1]))
+        return network(y, level(x.dtype), bead_features(x.shape[1]))
 
     energies, gradients = jax.vmap(jax.value_and_grad(energy))(x)
     return energies, -gradients
@@ -91,7 +91,7 @@ def test_energies_and_scores_equal_the_dense_formula(beads, dim):
 
 def test_score_head_equals_the_dense_formula():
     network, x = build(5, "score"), jnp.asarray(inputs(5).frames)
-    found, expected = (outputs(n, x, jnp.arange(5)) for n in (network, densify(network)))
+    found, expected = (outputs(n, x, bead_features(5)) for n in (network, densify(network)))
     assert worst([found], [expected]) < 1e-5
 
 
@@ -125,7 +125,7 @@ def largest_array(network, beads: int) -> int:
 
     def loss(weights, x):
         network = eqx.combine(weights, rest)
-        return jnp.sum(jax.grad(lambda y: network(y, level(), jnp.arange(beads)))(x) ** 2)
+        return jnp.sum(jax.grad(lambda y: network(y, level(), bead_features(beads)))(x) ** 2)
 
     x = jnp.asarray(inputs(beads).frames[0])
     pending, largest = [jax.make_jaxpr(jax.grad(loss))(weights, x).jaxpr], 0
@@ -140,19 +140,20 @@ def largest_array(network, beads: int) -> int:
 
 
 ORDER = jnp.array([3, 0, 5, 1, 4, 2])
+ORDERED = bead_features(6)._replace(kind=ORDER)
 
 
 def test_energy_does_not_depend_on_the_order_of_beads():
     network, x = build(6), jnp.asarray(inputs(6).frames)
-    energy = outputs(network, x, jnp.arange(6))
-    assert worst([outputs(network, x[:, ORDER], ORDER)], [energy]) < 1e-5
-    assert worst([outputs(network, x[:, ORDER], jnp.arange(6))], [energy]) > 1e-3
+    energy = outputs(network, x, bead_features(6))
+    assert worst([outputs(network, x[:, ORDER], ORDERED)], [energy]) < 1e-5
+    assert worst([outputs(network, x[:, ORDER], bead_features(6))], [energy]) > 1e-3
 
 
 def test_score_head_is_permuted_with_the_beads():
     network, x = build(6, "score"), jnp.asarray(inputs(6).frames)
-    out = outputs(network, x, jnp.arange(6))
-    assert worst([outputs(network, x[:, ORDER], ORDER)], [out[:, ORDER]]) < 1e-5
+    out = outputs(network, x, bead_features(6))
+    assert worst([outputs(network, x[:, ORDER], ORDERED)], [out[:, ORDER]]) < 1e-5
 
 
 def test_forces_sum_to_zero():
@@ -165,7 +166,7 @@ def test_starts_as_the_normalised_gaussian():
     network = OPTIONS.build(inputs(5), "energy", jax.random.key(0))
     x, variance = jnp.asarray(inputs(5).frames[0]), 0.8**2 + 0.3**2
     expected = 0.5 * jnp.sum(x**2) / variance + 6.0 * jnp.log(variance)
-    assert jnp.allclose(network(x, level(), jnp.arange(5)), expected, rtol=1e-5)
+    assert jnp.allclose(network(x, level(), bead_features(5)), expected, rtol=1e-5)
 
 
 def test_one_bead_is_refused():

@@ -13,6 +13,7 @@ from fokker.model import AbstractEnergy
 from fokker.objective import ClassificationOptions, Evaluation, Noised
 from fokker.types import Features, Positions, Scalar, Time
 from test_objective_residual import PROCESSES, two_wells
+from tools import bead_features
 
 N = 20_000
 OBJECTIVE = ClassificationOptions().build()
@@ -51,7 +52,7 @@ def losses_and_slopes(base, clean, times, key, a, h, centred):
     """The term of every frame at a, and its derivative by a."""
 
     def one(x, s, k, a):
-        features, process = jnp.arange(x.shape[0]), base.process
+        features, process = bead_features(x.shape[0]), base.process
         noised = Noised.draw(x, s, process, features, k, centred=centred)
         return OBJECTIVE(Evaluation(Perturbed(base, a, h), process, noised), key)
 

@@ -9,6 +9,7 @@ import pytest
 from analytic import AnalyticMixture, molecule_gaussian
 from fokker.objective import DenoisingOptions, Evaluation, Noised
 from test_objective_residual import EACH_PROCESS, PROCESSES, Wrong
+from tools import bead_features
 
 N = 20_000
 DSM = DenoisingOptions().build()
@@ -28,7 +29,7 @@ def losses(model, process, clean, times, key, *, centred, antithetic=False):
     """The term for every clean frame, all noised at the same times."""
 
     def one(x, k):
-        features = jnp.arange(x.shape[0])
+        features = bead_features(x.shape[0])
         noised = Noised.draw(x, times, process, features, k, centred=centred, antithetic=antithetic)
         return DSM(Evaluation(model, process, noised), key)
 
@@ -88,7 +89,7 @@ def test_several_times_are_averaged():
 def draw(process, times, **options):
     """One centred molecule, noised."""
     x = molecule_gaussian(process).sample(jax.random.key(0), 1)[0]
-    key, features = jax.random.key(2), jnp.arange(5)
+    key, features = jax.random.key(2), bead_features(5)
     return Noised.draw(x, times, process, features, key, centred=True, **options)
 
 

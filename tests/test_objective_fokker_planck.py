@@ -28,7 +28,7 @@ from fokker.objective import (
 from fokker.objective.residual import strong_residuals, weak_residuals
 from test_network_conformance import NETWORKS
 from test_objective_residual import EACH_PROCESS, PROCESSES, Wrong, noised_frames, two_wells
-from tools import FEATURES, is_weight, molecule_inputs, randomise
+from tools import FEATURES, bead_features, is_weight, molecule_inputs, randomise
 
 FORMS = {
     "rademacher": {"form": "strong"},
@@ -42,7 +42,8 @@ N_PROBES = 4000
 
 def noised_at(x, t, degrees) -> Noised:
     """A frame at one time; the term needs neither the clean frame nor the noise."""
-    return Noised(x, jnp.zeros_like(x)[None], t[None], x[None], jnp.arange(len(x)), degrees)
+    features, centred = bead_features(len(x)), degrees < x.size
+    return Noised(x, jnp.zeros_like(x)[None], t[None], x[None], features, centred)
 
 
 @eqx.filter_jit
@@ -70,7 +71,7 @@ def compare(process, make, options, t):
         keys = jax.random.split(jax.random.key(1), N_PROBES)
         objective = FokkerPlanckOptions(**options).build()
         samples = values(objective, model, process, x, t, degrees, keys)
-        features = jnp.arange(x.shape[0])
+        features = bead_features(x.shape[0])
         centred = degrees < x.size
         residual = EXACT(model, process, x, t, features, centred=centred)
         return np.asarray(samples), float(residual) ** 2 / degrees**2

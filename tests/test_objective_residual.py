@@ -12,7 +12,7 @@ from fokker.objective import exact_residual
 from fokker.process import CosineOptions, VarianceExplodingOptions, VariancePreservingOptions
 from fokker.types import Features, Positions, Scalar, Time
 from test_network_conformance import NETWORKS
-from tools import FEATURES, molecule_inputs, randomise, to_double
+from tools import FEATURES, bead_features, molecule_inputs, randomise, to_double
 
 PROCESSES = {
     "vp": VariancePreservingOptions().build(),
@@ -74,7 +74,7 @@ def residual_and_terms(model, process, x, t, *, centred):
     """Residuals of frames at one time, and the sum of the sizes of the terms that cancel."""
 
     def one(y):
-        features = jnp.arange(y.shape[0])
+        features = bead_features(y.shape[0])
         r = exact_residual(model, process, y, t, features, centred=centred)
         score = model.score(y, t, features)
         slope = jax.jvp(lambda s: model.energy(y, s, features), (t,), (jnp.ones_like(t),))[1]

@@ -19,6 +19,7 @@ from fokker.objective import (
 from fokker.types import Features, Positions, Scalar, Time
 from test_objective_diffclf import PERTURBATIONS
 from test_objective_residual import PROCESSES, two_wells
+from tools import bead_features
 
 N = 6000
 OPTIONS = {
@@ -64,7 +65,7 @@ def losses_and_slopes(objective, base, clean, times, key, a, h, centred, antithe
 
     def one(x, t, k, a):
         noise, probe = jax.random.split(k)
-        features, process = jnp.arange(x.shape[0]), base.process
+        features, process = bead_features(x.shape[0]), base.process
         noised = Noised.draw(
             x, t[None], process, features, noise, centred=centred, antithetic=antithetic
         )

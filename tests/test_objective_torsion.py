@@ -13,6 +13,7 @@ from fokker.model import EnergyModel
 from fokker.objective import Evaluation, Molecule, Noised, TorsionOptions
 from fokker.process import CosineOptions, VarianceExplodingOptions, VariancePreservingOptions
 from test_objective_diffclf import PERTURBATIONS, Perturbed
+from tools import bead_features
 
 CHAIN = ((0, 1), (1, 2), (2, 3), (3, 4))
 PROCESSES = {
@@ -80,7 +81,7 @@ def losses_and_slopes(model, clean, times, key, a, h):
     objective = TorsionOptions().build(Molecule(5, CHAIN))
 
     def one(x, t, k, a):
-        process, features = model.process, jnp.arange(5)
+        process, features = model.process, bead_features(5)
         noised = Noised.draw(x, t[None], process, features, k, centred=True)
         return objective(Evaluation(Perturbed(model, a, h), process, noised), k)
 
@@ -118,7 +119,7 @@ def test_no_torsion_is_no_term():
         model.sample(jax.random.key(0), 1)[0],
         jnp.asarray([0.1]),
         model.process,
-        jnp.arange(5),
+        bead_features(5),
         jax.random.key(1),
         centred=True,
     )

@@ -16,6 +16,7 @@ from fokker.sampler import (
     SamplerOptions,
     generate,
 )
+from tools import bead_features
 
 N = 8192
 
@@ -71,7 +72,7 @@ def draw(sampler: str, process: str, density: str) -> Float[np.ndarray, "frames 
         SAMPLERS[sampler][0].build(),
         model,
         PROCESSES[process],
-        np.zeros(1, int),
+        bead_features(1),
         n=N,
         shape=(1, 2),
         centred=False,

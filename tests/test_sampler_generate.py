@@ -20,6 +20,7 @@ from fokker.sampler import (
     generate,
 )
 from fokker.types import Features, Positions, Time
+from tools import bead_features
 
 VP = VariancePreservingOptions().build()
 TWO_WELLS_VP = AnalyticMixture.isotropic(**TWO_WELLS, process=VP)
@@ -45,7 +46,7 @@ class Counting(AbstractScore):
 def stream(model=TWO_WELLS_VP, options=None, *, n=40, batch_size=16, shape=(1, 2), **rest):
     sampler = (options or DPMSolverOptions(steps=5, eta=1.0)).build()
     rest = {"centred": False, "key": jax.random.key(3), **rest}
-    features = np.zeros(shape[0], int)
+    features = bead_features(shape[0])
     return generate(sampler, model, VP, features, n=n, shape=shape, batch_size=batch_size, **rest)
 
 
@@ -120,7 +121,7 @@ def test_equal_experts_are_one_model(options):
 
 def test_experts_are_a_branch_not_a_selection():
     mixture = Mixture((TWO_WELLS_VP, TWO_WELLS_VP), (0.0, 0.3, 1.0))
-    reverse = ReverseProcess(mixture, VP, jnp.zeros(1, int), False)
+    reverse = ReverseProcess(mixture, VP, bead_features(1), False)
     x, t = jnp.zeros((4, 1, 2)), jnp.asarray(0.5)
     assert "cond[" in str(jax.make_jaxpr(reverse.score)(x, t))
     batched = jax.vmap(lambda x, t: mixture.score(x, t, reverse.features))
@@ -135,7 +136,7 @@ def test_frames_that_fail_are_kept_and_not_finite():
 
 def test_prior_has_the_variance_of_noised_unit_data():
     process = VarianceExplodingOptions().build()
-    reverse = ReverseProcess(TWO_WELLS_VP, process, jnp.zeros(1, int), False)
+    reverse = ReverseProcess(TWO_WELLS_VP, process, bead_features(1), False)
     n = 50_000
     x = np.asarray(reverse.prior(jax.random.key(0), (n, 1, 2)))
     # 2 n values; the std of a variance of 401 is 401 sqrt(1 / n).

@@ -27,6 +27,7 @@ from fokker.sampler import (
     ReverseProcess,
     solve,
 )
+from tools import bead_features
 
 PROCESSES = [
     VariancePreservingOptions().build(),
@@ -49,7 +50,7 @@ def noised_std(std: float, process: AbstractProcess, t: float) -> float:
 
 def slope(sampler: AbstractSampler, model, process: AbstractProcess) -> float:
     """Derivative of the final with respect to the initial frame, with the noise held fixed."""
-    reverse = ReverseProcess(model, process, jnp.zeros(1, int), False)
+    reverse = ReverseProcess(model, process, bead_features(1), False)
     x = 100.0 * jnp.arange(2.0)[:, None, None]
     times = sampler.times(process, reverse.edges)
     key = jax.random.key(0)
@@ -64,7 +65,7 @@ def flow_error(sampler: AbstractSampler, std: float, process: AbstractProcess) -
 
 
 def sampled_std(sampler: AbstractSampler, std: float, process: AbstractProcess, n: int) -> float:
-    reverse = ReverseProcess(gaussian(std, process), process, jnp.zeros(1, int), False)
+    reverse = ReverseProcess(gaussian(std, process), process, bead_features(1), False)
     x = noised_std(std, process, 1.0) * jax.random.normal(jax.random.key(1), (n, 1, 1))
     times = sampler.times(process)
     return float(jnp.std(compiled_solve(sampler, reverse, x, times, jax.random.key(2))))

@@ -97,7 +97,6 @@ def test_stages_compile_once_for_every_seed_schedule_and_block(monkeypatch):
     traces = []
     original = Stage.update
     monkeypatch.setattr(Stage, "update", lambda self, *a: (traces.append(1), original(self, *a))[1])
-    frames = jnp.asarray(data.training)
     for seed, n_steps, length in ((0, 40, 10), (0, 40, 7), (1, 40, 10), (1, 90, 10)):
         options = settings.experts[0].training.model_copy(update={"steps": n_steps})
         model = initial_model(settings, SYSTEM, data.training).experts[0]
@@ -106,7 +105,7 @@ def test_stages_compile_once_for_every_seed_schedule_and_block(monkeypatch):
             centred=False, seed=seed,
         )  # fmt: skip
         for repeat in range(2):
-            state, logs = run_block(stage, state, frames, length)
+            state, logs = run_block(stage, state, data.pool, length)
             assert len(logs["loss"]) == length
             assert int(state.step) == (repeat + 1) * length
     assert len(traces) == 1
@@ -126,10 +125,9 @@ def test_average_is_the_exponential_moving_average():
         centred=False,
         seed=0,
     )
-    frames = jnp.asarray(data.training)
     want = np.asarray(state.average.network.trunk.first.weight)
     for step in range(30):
-        state, _ = run_block(stage, state, frames, 1)
+        state, _ = run_block(stage, state, data.pool, 1)
         decay = min(0.9, (1 + step) / (10 + step))
         want = decay * want + (1 - decay) * np.asarray(state.parameters.network.trunk.first.weight)
     assert np.allclose(state.average.network.trunk.first.weight, want, rtol=1e-4, atol=1e-6)
@@ -150,10 +148,8 @@ def test_terms_on_a_fraction_of_the_batch_have_that_many_frames():
         centred=False,
         seed=0,
     )
-    index, times, keys = stage.draw(len(data.training), state.step)
-    values = eqx.filter_jit(stage.terms)(
-        stage.model(state.parameters), jnp.asarray(data.training)[index], times, keys
-    )
+    batch = stage.draw(data.pool, state.step)
+    values = eqx.filter_jit(stage.terms)(stage.model(state.parameters), batch)
     assert {name: value.shape for name, value in values.items()} == {
         "dsm": (40,),
         "fokker-planck": (10,),
@@ -168,7 +164,7 @@ def test_times_fill_the_interval_with_the_stated_power():
         model, settings.process.build(), features_of(SYSTEM), (0.0, 0.1), options,
         centred=False, seed=0,
     )  # fmt: skip
-    _, times, _ = stage.draw(100, state.step)
+    times = stage.draw(data.pool, state.step).times
     u = np.sqrt((np.asarray(times[:, 0]) - 1e-5) / (0.1 - 1e-5))
     # Stratified: one draw in each of 4096 equal parts.
     assert np.allclose(np.sort(u), (np.arange(4096) + 0.5) / 4096, atol=1 / 4096)

@@ -7,10 +7,18 @@ import numpy as np
 
 from analytic import MOLECULE_MEAN
 from fokker.network import NetworkInputs
+from fokker.types import FAR, Features
 
 BONDS = ((0, 1), (1, 2), (2, 3), (3, 4))
 BEADS = 5
-FEATURES = jnp.arange(BEADS)
+
+
+def bead_features(n: int) -> Features:
+    """Features of one molecule without bonds: every bead its own kind, none padded."""
+    return Features(jnp.arange(n), None, FAR * (1 - jnp.eye(n, dtype=int)))
+
+
+FEATURES = bead_features(BEADS)
 
 
 def molecule_inputs() -> NetworkInputs:

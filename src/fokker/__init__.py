@@ -23,6 +23,7 @@ _PUBLIC = {
     "evaluate": ".workflow.evaluate",
     "inspect": ".workflow.inspect",
     "load_run": ".workflow.loaded",
+    "molecule": ".workflow.molecule",
     "preset": ".workflow.preset",
     "relax": ".workflow.relaxation",
     "sample": ".workflow.sample",

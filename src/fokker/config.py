@@ -52,6 +52,42 @@ class MoleculeOptions(Options):
     validation_fraction: float = Field(default=0.05, ge=0, le=0.5, description="in time blocks")
 
 
+class MoleculesOptions(Options):
+    """Many molecules behind one model, each given by topology and trajectory."""
+
+    kind: Literal["molecules"] = "molecules"
+    name: str = "molecules"
+    folder: str = Field(
+        min_length=1,
+        description="what is trained on: a folder of pairs such as KL.pdb and KL.dcd, or a TOML "
+        "list of molecules",
+    )
+    validation: str = Field(
+        default="", description="molecules never trained on, likewise; empty: none"
+    )
+    select: str = Field(
+        default="not element H", description="atoms that take part, in mdtraj's language"
+    )
+    mapping: str = Field(
+        default="atoms",
+        description="atoms, alpha-carbons, residues (centres of mass), or the path of a TOML file",
+    )
+    temperature: float = Field(gt=0, description="K, of all trajectories")
+    stride: int = Field(default=1, ge=1, description="keep every n-th frame")
+    max_frames: int = Field(
+        default=20_000,
+        ge=100,
+        lt=MANY,
+        description="frames of each molecule that are kept at most, evenly spread; bounds memory",
+    )
+    validation_fraction: float = Field(
+        default=0.05,
+        ge=0,
+        le=0.5,
+        description="of each molecule, in time blocks; not used if `validation` is given",
+    )
+
+
 class ToyOptions(Options):
     """A low-dimensional model system whose data are generated."""
 
@@ -60,7 +96,9 @@ class ToyOptions(Options):
     validation_fraction: float = Field(default=0.05, ge=0, le=0.5, description="in time blocks")
 
 
-SystemOptions = Annotated[MoleculeOptions | ToyOptions, Field(discriminator="kind")]
+SystemOptions = Annotated[
+    MoleculeOptions | MoleculesOptions | ToyOptions, Field(discriminator="kind")
+]
 
 
 class ExpertOptions(Options):
@@ -106,8 +144,9 @@ class SimulationOptions(Options):
     stride: int = Field(default=250, ge=1, lt=MANY, description="steps between stored frames")
     start: str = Field(
         default="training",
-        description="training (random training frames), samples (samples.xtc of the run), or the "
-        "path of a structure",
+        description="training (random training frames; of many molecules: samples if there are, "
+        "else the structure of the topology), samples (samples.xtc of the run), or the path of a "
+        "structure",
     )
     t: float = Field(
         default=T_MIN, ge=T_MIN, le=1, description="diffusion time at which the force is evaluated"

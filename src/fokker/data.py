@@ -9,7 +9,9 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from .errors import FokkerError
+from .many import Many
 from .options import Options
+from .pool import Pool
 from .system import System
 from .types import Key
 
@@ -45,12 +47,34 @@ class Dataset:
         Position of each training frame in the trajectory it came from.
     scaling
         Back to user units.
+    many
+        What there is besides if the frames are of many molecules, one after another, and padded.
     """
 
     training: Float[np.ndarray, "frames beads dim"]
     validation: Float[np.ndarray, "other_frames beads dim"]
     training_index: Int[np.ndarray, " frames"]
     scaling: Scaling
+    many: Many | None = None
+
+    @property
+    def pool(self) -> Pool:
+        """Training frames on the device."""
+        shares = None if self.many is None else self.many.training.shares
+        return Pool(jnp.asarray(self.training), shares)
+
+    def validation_pool(self, most: int) -> Pool:
+        """About so many of the held-out frames, evenly spread, on the device."""
+        every = max(1, len(self.validation) // most)
+        if self.many is None:
+            return Pool(jnp.asarray(self.validation[::every]))
+        rows, ranges = self.many.validation.thinned(every)
+        return Pool(jnp.asarray(self.validation[rows]), ranges.shares)
+
+    def name_of(self, row: int) -> str:
+        """Where a training frame comes from, in words."""
+        frame = f"frame {int(self.training_index[row])} of the trajectory"
+        return frame if self.many is None else f"{frame} of {self.many.name_of(row)}"
 
 
 def centre(

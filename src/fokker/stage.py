@@ -5,8 +5,8 @@ clean frames -> times and noise -> Evaluation -> weighted sum of objectives -> A
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -24,6 +24,7 @@ from .model import AbstractScore
 from .objective import AbstractObjective, Evaluation, Molecule, Noised, ObjectiveOptions
 from .options import Options
 from .parallel import gather, ready, scatter, share
+from .pool import Pool
 from .process import AbstractProcess
 from .types import Features, Key, Scalar
 
@@ -97,11 +98,38 @@ class TrainingState(eqx.Module):
     step: Int[Array, ""]
 
 
+class Batch(NamedTuple):
+    """What one step sees.
+
+    Attributes
+    ----------
+    index
+        Which frames of the pool.
+    frames
+        Clean, scaled, shape (batch, beads, dim).
+    times
+        Shape (batch, times).
+    keys
+        One stream a frame.
+    molecule
+        Number of the molecule of each frame; None if there is one.
+    """
+
+    index: Int[Array, " batch"]
+    frames: Float[Array, "batch beads dim"]
+    times: Float[Array, "batch times"]
+    keys: Array
+    molecule: Int[Array, " batch"] | None = None
+
+
 class Stage(eqx.Module):
     """The fixed part of a stage: what one optimiser step is, given state and data.
 
     Seed and number of steps are arrays and `options.steps` is blank, so that stages that differ in
     these alone are one compiled program.
+
+    Where there are many molecules, the arrays of features and objectives have a leading axis of
+    molecules, and each frame is judged with those of its own.
     """
 
     process: AbstractProcess
@@ -125,18 +153,20 @@ class Stage(eqx.Module):
         *,
         centred: bool,
         seed: int,
-        bonds: tuple[tuple[int, int], ...] = (),
+        molecules: Sequence[Molecule] = (),
         sharding: NamedSharding | None = None,
     ) -> tuple[Stage, TrainingState]:
         """Split a model in trained and frozen leaves and start its optimiser.
 
-        Constants that networks keep as NumPy arrays are frozen.
+        Constants that networks keep as NumPy arrays are frozen. If features have a leading axis of
+        molecules, `molecules` are these.
         """
         parameters, frozen = eqx.partition(model, is_weight)
-        molecule = Molecule(len(features), bonds)
+        molecules = molecules or (Molecule(len(features.kind)),)
+        many = features.kind.ndim == 2
         stage = Stage(
             process,
-            {name: term.build(molecule) for name, term in options.objectives.items()},
+            {name: _built(term, molecules, many) for name, term in options.objectives.items()},
             frozen,
             features,
             jnp.asarray(np.uint32(seed % 2**32)),
@@ -179,10 +209,8 @@ class Stage(eqx.Module):
         """Put trained and frozen leaves together."""
         return eqx.combine(parameters, self.frozen)
 
-    def draw(
-        self, n_frames: int, step: Int[Array, ""]
-    ) -> tuple[Int[Array, " batch"], Float[Array, "batch times"], Array]:
-        """Frame indices, times and keys of one step; the same for the same seed and step.
+    def draw(self, pool: Pool, step: Int[Array, ""]) -> Batch:
+        """Frames, times and keys of one step; the same for the same seed and step.
 
         The first time of each frame is stratified over the batch, which takes variance out of the
         loss; the further ones are independent.
@@ -190,13 +218,13 @@ class Stage(eqx.Module):
         size = self.options.batch_size
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), 1), step)
         pick, first, rest, each = jax.random.split(key, 4)
-        index = jax.random.randint(pick, (size,), 0, n_frames)
+        index, molecule = pool.pick(pick, size)
         k = max(term.times_per_frame for term in self.objectives.values())
         stratified = (jnp.arange(size) + jax.random.uniform(first, (size,))) / size
         u = jnp.column_stack([stratified, self._partners(stratified, k - 1, rest)])
         low, high = self.interval
         times = low + (high - low) * u**self.options.time_power
-        return index, times, jax.random.split(each, size)
+        return Batch(index, pool.frames[index], times, jax.random.split(each, size), molecule)
 
     def _partners(
         self, u: Float[Array, " batch"], n: int, key: Key
@@ -216,20 +244,14 @@ class Stage(eqx.Module):
         near = 1.0 - jnp.abs(1.0 - jnp.abs(u[:, None] + width * (2.0 * step - 1.0)))
         return jnp.where(jnp.arange(len(u))[:, None] % 2 == 0, anywhere, near)
 
-    def terms(
-        self,
-        model: AbstractScore,
-        frames: Float[Array, "batch beads dim"],
-        times: Float[Array, "batch times"],
-        keys: Array,
-    ) -> dict[str, Float[Array, " _"]]:
+    def terms(self, model: AbstractScore, batch: Batch) -> dict[str, Float[Array, " _"]]:
         """Value of every objective, frame by frame.
 
         A term with `fraction < 1` is evaluated on that part of the batch alone, drawn once at
         random because the first times are in order.
         """
         fractions = {name: self._fraction(name) for name in self.objectives}
-        size = frames.shape[0]
+        size = batch.frames.shape[0]
         values: dict[str, list[Array]] = {name: [] for name in fractions}
         taken = 0
         order = np.random.default_rng(0).permutation(size)
@@ -237,26 +259,21 @@ class Stage(eqx.Module):
             count = max(1, round(fraction * size)) - taken
             part = order[taken : taken + count]
             names = [name for name, own in fractions.items() if own >= fraction]
-            chosen = (frames, times, keys)
+            chosen = batch
             if count < size:
                 chosen = jax.tree.map(lambda a, part=part: a[part], chosen)
-            found = jax.vmap(lambda x, t, k, names=names: self._frame(model, x, t, k, names))(
-                *chosen
-            )
+            found = jax.vmap(lambda one, names=names: self._frame(model, one, names))(chosen)
             for name in names:
                 values[name].append(found[name])
             taken += count
         return {name: jnp.concatenate(parts) for name, parts in values.items()}
 
-    def update(
-        self, state: TrainingState, data: Float[Array, "frames beads dim"]
-    ) -> tuple[TrainingState, dict[str, Scalar]]:
+    def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """One optimiser step."""
-        index, times, keys = self.draw(data.shape[0], state.step)
-        frames, times, keys = scatter((data[index], times, keys), self.sharding)
+        batch = scatter(self.draw(pool, state.step), self.sharding)
 
         def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
-            values = self.terms(self.model(parameters), frames, times, keys)
+            values = self.terms(self.model(parameters), batch)
             means = {name: jnp.mean(value) for name, value in values.items()}
             total = sum(
                 (self.options.objectives[name].weight * mean for name, mean in means.items()),
@@ -283,35 +300,61 @@ class Stage(eqx.Module):
     def _frame(
         self,
         model: AbstractScore,
-        clean: Float[Array, "beads dim"],
-        times: Float[Array, " times"],
-        key: Key,
+        one: Batch,
         names: list[str],
     ) -> dict[str, Scalar]:
-        turn, noise, probe = jax.random.split(key, 3)
+        """Terms of one frame of a batch."""
+        clean, features, objectives = one.frames, self.features, self.objectives
+        if one.molecule is not None:
+            features, objectives = _of_molecule((features, objectives), one.molecule)
+        turn, noise, probe = jax.random.split(one.keys, 3)
         if self.options.rotate:
             clean = clean @ random_rotation(turn).T
         noised = Noised.draw(
             clean,
-            times,
+            one.times,
             self.process,
-            self.features,
+            features,
             noise,
             centred=self.centred,
             antithetic=self.options.antithetic,
         )
         evaluation = Evaluation(model, self.process, noised)
         return {
-            name: self.objectives[name](evaluation, jax.random.fold_in(probe, index))
-            for index, name in enumerate(sorted(self.objectives))
+            name: objectives[name](evaluation, jax.random.fold_in(probe, index))
+            for index, name in enumerate(sorted(objectives))
             if name in names
         }
+
+
+def _built(options: Any, molecules: Sequence[Molecule], many: bool) -> AbstractObjective:
+    """An objective for one molecule or, its arrays padded with zeros and stacked, for many."""
+    each = [options.build(molecule) for molecule in molecules]
+    if not many:
+        return each[0]
+    arrays = [eqx.partition(one, lambda leaf: isinstance(leaf, np.ndarray)) for one in each]
+    stacked = jax.tree.map(lambda *leaves: _padded(leaves), *(own for own, _ in arrays))
+    return eqx.combine(stacked, arrays[0][1])
+
+
+def _padded(leaves: Sequence[np.ndarray]) -> np.ndarray:
+    shape = np.max([leaf.shape for leaf in leaves], axis=0)
+    stacked = np.zeros((len(leaves), *shape), leaves[0].dtype)
+    for row, leaf in zip(stacked, leaves, strict=True):
+        row[tuple(map(slice, leaf.shape))] = leaf
+    return stacked
+
+
+def _of_molecule(tree: Any, molecule: Int[Array, ""]) -> Any:
+    """Entry of one molecule in all arrays."""
+    arrays, rest = eqx.partition(tree, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
+    return eqx.combine(jax.tree.map(lambda leaf: jnp.asarray(leaf)[molecule], arrays), rest)
 
 
 def run_block(
     stage: Stage,
     state: TrainingState,
-    data: Float[Array, "frames beads dim"],
+    pool: Pool,
     n_steps: int,
     *,
     program: Callable[..., Any] | None = None,
@@ -322,15 +365,13 @@ def run_block(
     is what `ready_block` has compiled, if it has.
     """
     run = program or _run_block
-    state, logs = run(stage, state, data, _count(stage, n_steps))
+    state, logs = run(stage, state, pool, _count(stage, n_steps))
     return state, {name: np.asarray(values)[:n_steps] for name, values in logs.items()}
 
 
-def ready_block(
-    stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"]
-) -> Callable[..., Any]:
+def ready_block(stage: Stage, state: TrainingState, pool: Pool) -> Callable[..., Any]:
     """Compile the program of `run_block` in every process before the first one calls it."""
-    return ready(_run_block, stage, state, data, _count(stage, 1))
+    return ready(_run_block, stage, state, pool, _count(stage, 1))
 
 
 def _count(stage: Stage, n_steps: int) -> Int[Array, ""]:
@@ -341,12 +382,12 @@ def _count(stage: Stage, n_steps: int) -> Int[Array, ""]:
 def _run_block(
     stage: Stage,
     state: TrainingState,
-    data: Float[Array, "frames beads dim"],
+    pool: Pool,
     n_steps: Int[Array, ""],
 ) -> tuple[TrainingState, dict[str, Float[Array, " steps"]]]:
     def step(i, carry):
         state, logs = carry
-        state, log = stage.update(state, data)
+        state, log = stage.update(state, pool)
         return state, {name: logs[name].at[i].set(log[name]) for name in logs}
 
     logs = {name: jnp.zeros(MAX_BLOCK) for name in (*stage.objectives, "loss", "gradient_norm")}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 
+import numpy as np
+from jaxtyping import Int
 from pydantic import Field, model_validator
 
+from .errors import FokkerError
 from .options import Options
-from .variables import KINDS, CollectiveVariable
+from .types import FAR
+from .variables import KINDS, CollectiveVariable, separation
 
-__all__ = ["Bead", "CollectiveVariable", "Mapping", "System"]
+__all__ = ["Bead", "CollectiveVariable", "Mapping", "System", "Vocabulary"]
 
 
 class Bead(Options):
@@ -155,3 +160,53 @@ class System(Options):
     def bead_types(self) -> tuple[int, ...]:
         """Integer identity of each bead, the feature that networks embed."""
         return tuple(range(self.n_beads))
+
+    @property
+    def separations(self) -> Int[np.ndarray, "beads beads"]:
+        """Bonds along the shortest path between two beads, at most `FAR`."""
+        table = np.full((self.n_beads, self.n_beads), FAR, np.int32)
+        neighbours = self.neighbours
+        for start in range(self.n_beads):
+            for bead, bonds in separation(neighbours, start).items():
+                table[start, bead] = min(bonds, FAR)
+        return table
+
+
+class Vocabulary(Options):
+    """The kinds of beads that a model of many molecules knows: a residue and a name in it.
+
+    Where a bead is in the chain is no part of its kind: the bonds tell, and an amino acid seen
+    inside a chain is known at its ends.
+    """
+
+    kinds: tuple[tuple[str, str], ...] = Field(min_length=1, description="residue, name of bead")
+
+    @staticmethod
+    def of(systems: Iterable[System]) -> Vocabulary:
+        """All kinds that occur, in alphabetical order."""
+        found = {(bead.residue, bead.name) for system in systems for bead in system.beads}
+        return Vocabulary(kinds=tuple(sorted(found)))
+
+    def indices(self, system: System) -> tuple[int, ...]:
+        """Kind of every bead of a molecule.
+
+        Raises
+        ------
+        FokkerError
+            If a kind is not known.
+        """
+        known = {kind: index for index, kind in enumerate(self.kinds)}
+        for bead in system.beads:
+            if (bead.residue, bead.name) not in known:
+                raise FokkerError(self._unknown(system, bead))
+        return tuple(known[bead.residue, bead.name] for bead in system.beads)
+
+    def _unknown(self, system: System, bead: Bead) -> str:
+        names = sorted(name for residue, name in self.kinds if residue == bead.residue)
+        what = "beads" if names else "residues"
+        known = names or sorted({residue for residue, _ in self.kinds})
+        return (
+            f"molecule {system.name!r}: the model was never trained on bead {bead.label}; of "
+            f"{bead.residue if names else 'all residues'} it knows the {what} "
+            f"{', '.join(known)}: train with a molecule that has it."
+        )

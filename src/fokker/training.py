@@ -24,9 +24,11 @@ from .data import Dataset
 from .errors import FokkerError
 from .interruption import Interrupted
 from .model import Mixture, build_model
-from .network import NetworkInputs
+from .network import ManyInputs, NetworkInputs
+from .objective import Molecule
+from .pool import Pool
 from .stage import MAX_BLOCK, Stage, TrainingOptions, TrainingState, ready_block, run_block
-from .system import System
+from .system import System, Vocabulary
 from .types import Features
 
 BLOCK = MAX_BLOCK
@@ -50,12 +52,31 @@ class Progress:
     terms: dict[str, float]
 
 
-def features_of(system: System) -> Features:
-    """Bead features that networks see, shape (beads,)."""
-    return jnp.asarray(system.bead_types, jnp.int32)
+def features_of(system: System, vocabulary: Vocabulary | None = None) -> Features:
+    """What networks know of the beads of one molecule, none of them padded.
+
+    Parameters
+    ----------
+    system
+        The molecule.
+    vocabulary
+        That of a model of many molecules; in a model of one, every bead is its own kind.
+
+    Raises
+    ------
+    FokkerError
+        If the vocabulary does not have all of its beads.
+    """
+    kinds = system.bead_types if vocabulary is None else vocabulary.indices(system)
+    return Features(jnp.asarray(kinds, jnp.int32), None, jnp.asarray(system.separations))
 
 
-def initial_model(config: Config, system: System, frames: np.ndarray | None = None) -> Mixture:
+def initial_model(
+    config: Config,
+    system: System,
+    frames: np.ndarray | None = None,
+    many: ManyInputs | None = None,
+) -> Mixture:
     """Build the model of a configuration.
 
     Parameters
@@ -67,12 +88,17 @@ def initial_model(config: Config, system: System, frames: np.ndarray | None = No
     frames
         Scaled training frames, shape (frames, beads, dim). Without them the constants that networks
         take from data are placeholders, to be read from a checkpoint.
+    many
+        Given for a model of many molecules; `system` is then the largest of them.
     """
     if frames is None:
         shape = (4, system.n_beads, system.dim)
         frames = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    thinned = frames[:: max(1, len(frames) // STATISTICS_FRAMES)]
-    inputs = NetworkInputs(thinned, system.bonds, system.degrees_of_freedom)
+    every = max(1, len(frames) // STATISTICS_FRAMES)
+    bonds = system.bonds
+    if many is not None:
+        bonds, many = (), many._replace(molecule=many.molecule[::every])
+    inputs = NetworkInputs(frames[::every], bonds, system.degrees_of_freedom, many)
     return build_model(
         config.experts,
         config.process.build(),
@@ -116,7 +142,7 @@ def train(
     Parameters
     ----------
     config, system, dataset
-        What to train on.
+        What to train on; of many molecules, the system is the largest.
     folder
         Checkpoints go here.
     log
@@ -142,7 +168,9 @@ def train(
     FokkerError
         If the loss stops being finite, with the step, the term, the time and the frame.
     """
-    model = initial_model(config, system, dataset.training)
+    many = dataset.many
+    inputs = None if many is None else many.inputs
+    model = initial_model(config, system, dataset.training, inputs)
     start, counter, restored = 0, 0, None
     primary = parallel.is_primary()
     if not resume:
@@ -156,11 +184,13 @@ def train(
         restored = path if progress["step"] else None
         if primary:
             _rewind(log, start, progress["step"])
-    data = parallel.share(jnp.asarray(dataset.training), sharding)
-    features = features_of(system)
+    pool = parallel.share(dataset.pool, sharding)
+    features = features_of(system) if many is None else many.features
+    bonded = (system,) if many is None else many.systems
+    molecules = tuple(Molecule(each.n_beads, each.bonds) for each in bonded)
     for index in range(start, len(config.experts)):
         expert = config.experts[index]
-        fresh = initial_model(config, system, dataset.training).experts[index]
+        fresh = initial_model(config, system, dataset.training, inputs).experts[index]
         stage, state = Stage.create(
             fresh,
             config.process.build(),
@@ -169,7 +199,7 @@ def train(
             with_rotation(expert, system),
             centred=system.centred,
             seed=config.seed * 1000 + index,
-            bonds=system.bonds,
+            molecules=molecules,
             sharding=sharding,
         )
         if restored is not None:
@@ -177,7 +207,7 @@ def train(
             restored = None
 
         last_saved = time.monotonic()
-        for block in _blocks(stage, state, data, dataset):
+        for block in _blocks(stage, state, pool, dataset):
             state = block.state
             counter += block.length
             model = _with_expert(model, index, stage.model(parallel.local(state.average)))
@@ -213,23 +243,20 @@ class _Block:
     record: dict[str, Any]
 
 
-def _blocks(
-    stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"], dataset: Dataset
-) -> Iterator[_Block]:
+def _blocks(stage: Stage, state: TrainingState, pool: Pool, dataset: Dataset) -> Iterator[_Block]:
     total = int(stage.n_steps)
     shared, state = parallel.share((stage, state), stage.sharding)
-    program = ready_block(shared, state, data)
+    program = ready_block(shared, state, pool)
     while (step := int(state.step)) < total:
         length = min(BLOCK, total - step)
         began = time.monotonic()
         before = state
-        state, logs = run_block(shared, state, data, length, program=program)
+        state, logs = run_block(shared, state, pool, length, program=program)
         values = {name: np.asarray(value) for name, value in logs.items()}
         bad = ~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"])
         if bad.any():
             first = int(np.argmax(bad))
-            frames = jnp.asarray(dataset.training)
-            raise FokkerError(_diagnosis(stage, parallel.local(before), frames, first, dataset))
+            raise FokkerError(_diagnosis(stage, parallel.local(before), first, dataset))
         terms = {n: float(v.mean()) for n, v in values.items() if n in stage.objectives}
         record = {
             "step": step + length,
@@ -240,53 +267,44 @@ def _blocks(
             "seconds": round(time.monotonic() - began, 4),
         }
         if len(dataset.validation) and ((step // BLOCK) % 8 == 0 or step + length == total):
-            record["validation"] = _validate(stage, parallel.local(state), dataset.validation)
+            held_out = dataset.validation_pool(VALIDATION_FRAMES)
+            record["validation"] = _validate(stage, parallel.local(state), held_out)
         yield _Block(state, length, record)
 
 
-def _validate(
-    stage: Stage, state: TrainingState, frames: Float[np.ndarray, "frames beads dim"]
-) -> dict[str, float]:
+def _validate(stage: Stage, state: TrainingState, pool: Pool) -> dict[str, float]:
     """Terms of the averaged model on held-out frames, with the same noise every time."""
-    thinned = frames[:: max(1, len(frames) // VALIDATION_FRAMES)]
-    values = _terms_at(stage, state.average, jnp.asarray(thinned), jnp.asarray(2**30))
+    values = _terms_at(stage, state.average, pool, jnp.asarray(2**30))
     return {name: float(jnp.mean(value)) for name, value in values.items()}
 
 
 @eqx.filter_jit
 def _terms_at(
-    stage: Stage, parameters: Any, data: Float[Array, "frames beads dim"], step: Int[Array, ""]
+    stage: Stage, parameters: Any, pool: Pool, step: Int[Array, ""]
 ) -> dict[str, Float[Array, " _"]]:
-    index, times, keys = stage.draw(data.shape[0], step)
-    return stage.terms(stage.model(parameters), data[index], times, keys)
+    return stage.terms(stage.model(parameters), stage.draw(pool, step))
 
 
-def _diagnosis(
-    stage: Stage,
-    state: TrainingState,
-    data: Float[Array, "frames beads dim"],
-    offset: int,
-    dataset: Dataset,
-) -> str:
+def _diagnosis(stage: Stage, state: TrainingState, offset: int, dataset: Dataset) -> str:
     """Repeat the steps up to the bad one and say which term, time and frame broke it."""
-    stage = dataclasses.replace(stage, sharding=None)
+    stage, pool = dataclasses.replace(stage, sharding=None), dataset.pool
     for _ in range(offset):
-        state, _logs = run_block(stage, state, data, 1)
-    index, times, keys = stage.draw(data.shape[0], state.step)
+        state, _logs = run_block(stage, state, pool, 1)
+    batch = stage.draw(pool, state.step)
     where = f"training stopped at step {int(state.step)}"
     remedy = "lower the learning rate or look at that frame; the last checkpoint is kept"
     for name, term in stage.objectives.items():
         alone = eqx.tree_at(lambda s: s.objectives, stage, {name: term})
         model = stage.model(state.parameters)
-        values = alone.terms(model, data[index], times, keys)[name]
+        values = alone.terms(model, batch)[name]
         broken = ~np.isfinite(np.asarray(values))
         if broken.any():
             row = int(np.argmax(broken))
-            frame = int(dataset.training_index[int(index[row])])
-            t = ", ".join(f"{float(v):.3g}" for v in times[row])
+            frame = dataset.name_of(int(batch.index[row]))
+            t = ", ".join(f"{float(v):.3g}" for v in batch.times[row])
             return (
-                f"{where}: the term {name!r} is {float(values[row])} at t = {t} for frame {frame} "
-                f"of the trajectory; {remedy}."
+                f"{where}: the term {name!r} is {float(values[row])} at t = {t} for {frame}; "
+                f"{remedy}."
             )
     return f"{where}: every term is finite but the gradient is not; {remedy}."
 

@@ -6,12 +6,11 @@ written for a single frame; batches appear only where `jax.vmap` is applied, at 
 
 from typing import NamedTuple, TypeAlias
 
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 Scalar: TypeAlias = Float[Array, ""]
 Time: TypeAlias = Float[Array, ""]
 Positions: TypeAlias = Float[Array, "beads dim"]
-Features: TypeAlias = Int[Array, " beads"]
 Key: TypeAlias = PRNGKeyArray
 
 
@@ -23,3 +22,31 @@ class NoiseLevel(NamedTuple):
 
     alpha: Scalar
     sigma: Scalar
+
+
+FAR = 6
+"""Largest separation that is told apart; beads that no bonds connect are this far as well."""
+
+
+class Features(NamedTuple):
+    """What a network knows of the beads besides where they are; a pytree of arrays.
+
+    Molecules of different size share a batch by padding. What lies in the rows of padding of any
+    other array must not matter, whatever it is. Where nothing is padded, `present` is None: that
+    is known when a function is compiled, so a single molecule pays nothing for masks.
+
+    Attributes
+    ----------
+    kind
+        Index into the model's vocabulary of beads, shape (beads,); 0 to N - 1 in a model of one
+        molecule. Zero where padded.
+    present
+        False where padded, shape (beads,); None if all beads are present.
+    separation
+        Bonds along the shortest path between two beads, at most `FAR`, shape (beads, beads); zero
+        on the diagonal, `FAR` between beads that are not connected and where padded.
+    """
+
+    kind: Int[Array, " beads"]
+    present: Bool[Array, " beads"] | None
+    separation: Int[Array, "beads beads"]

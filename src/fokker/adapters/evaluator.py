@@ -93,7 +93,7 @@ class Evaluator:
         FokkerError
             If the positions are not of this system.
         """
-        wanted = (len(self.potential.features), len(self.potential.offset))
+        wanted = (len(self.potential.features.kind), len(self.potential.offset))
         if positions.ndim not in (2, 3) or positions.shape[-2:] != wanted:
             raise FokkerError(
                 f"positions of shape {positions.shape} do not fit the run, whose frames have shape "

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 
 from ..config import Config, ExpertOptions
 from ..data import prepare
@@ -79,7 +78,7 @@ class _Stepper:
         fraction = config.system.validation_fraction
         dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
         expert = config.experts[index]
-        self.data = jnp.asarray(dataset.training)
+        self.pool = dataset.pool
         self.stage, self.state = Stage.create(
             initial_model(config, system, dataset.training).experts[index],
             config.process.build(),
@@ -99,6 +98,6 @@ class _Stepper:
     def _run(self) -> float:
         """Seconds per step of one block."""
         began = time.monotonic()
-        self.state, _ = run_block(self.stage, self.state, self.data, self.length)
+        self.state, _ = run_block(self.stage, self.state, self.pool, self.length)
         jax.block_until_ready(self.state.step)
         return (time.monotonic() - began) / self.length

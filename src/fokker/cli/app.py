@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from .. import __version__
+from ..errors import FokkerError
 from ..interruption import Stop
 from ..parallel import is_primary, start
 from . import settings
@@ -20,7 +21,16 @@ from .display import console, told
 from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weights
 from .inspect import inspect
 from .settings import configuration
-from .work import do_evaluate, do_report, do_sample, do_simulate, do_train
+from .work import (
+    do_evaluate,
+    do_report,
+    do_sample,
+    do_simulate,
+    do_summary,
+    do_train,
+    one_file,
+    targets,
+)
 
 app = typer.Typer(
     name="fokker",
@@ -60,7 +70,10 @@ def presets(
             raw = combine(show, method)
             if show == "molecule":
                 raw["system"] |= {"trajectory": ["md.xtc"], "topology": "md.pdb"}
-                raw["system"] |= {"temperature": 300.0}
+            if raw["system"]["kind"] == "molecules":
+                raw["system"] |= {"folder": "molecules"}
+            if raw["system"]["kind"] != "toy":
+                raw["system"].setdefault("temperature", 300.0)
             sys.stdout.write(to_toml(parse(raw, show)))
         return
     for title, found in (("Systems", systems()), ("Methods", methods())):
@@ -90,6 +103,8 @@ def train(
     stride: settings.Stride = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
+    folder: settings.Folder = None,
+    validation: settings.Validation = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
 ) -> None:
@@ -115,6 +130,8 @@ def train(
             stride=stride,
             mapping=mapping,
             variables=variables,
+            folder=folder,
+            validation=validation,
         )
         do_train(chosen, out, resume, stop)
 
@@ -124,6 +141,7 @@ def train(
 )
 def sample(
     run: RunPath,
+    topology: settings.NewMolecule = None,
     n: Annotated[int | None, typer.Option("-n", min=1, help="Number of samples.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="XTC, DCD or NPY; default RUN/samples.xtc.")
@@ -140,7 +158,10 @@ def sample(
     """
     stop = _stop()
     with told(stop, _again()):
-        do_sample(run, n, out, change, seed, resume, overwrite, stop)
+        folders = targets(run, topology)
+        one_file(out, folders)
+        for folder in folders:
+            do_sample(folder, n, out, change, seed, resume, overwrite, stop)
 
 
 @app.command(
@@ -149,6 +170,7 @@ def sample(
 )
 def simulate(
     run: RunPath,
+    topology: settings.NewMolecule = None,
     chains: Annotated[int | None, typer.Option(min=1, help="Chains side by side.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each chain.")] = None,
     stride: Annotated[int | None, typer.Option(min=1, help="Steps between stored frames.")] = None,
@@ -175,12 +197,16 @@ def simulate(
     with told(stop, _again()):
         _join(devices)
         flags = {"chains": chains, "steps": steps, "stride": stride, "start": start}
-        do_simulate(run, flags, out, change, seed, resume, overwrite, stop)
+        folders = targets(run, topology)
+        one_file(out, folders)
+        for folder in folders:
+            do_simulate(folder, flags, out, change, seed, resume, overwrite, stop)
 
 
 @app.command(epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`")
 def evaluate(
     run: RunPath,
+    topology: settings.NewMolecule = None,
     samples: Annotated[
         Path | None, typer.Option(help="Independent samples; default RUN/samples.xtc.")
     ] = None,
@@ -194,9 +220,20 @@ def evaluate(
     Writes `metrics.json`: JS, PMF error, bond and angle distances, each with its floor (what a
     perfect model would score at these counts), and the fraction of failed frames.
     """
+    from ..workflow.molecule import is_many
+
     stop = _stop()
     with told(stop, _command()), stop.immediate():
-        do_evaluate(run, samples, simulation, reference)
+        folders = targets(run, topology)
+        if len(folders) > 1 and (samples or simulation or reference):
+            raise FokkerError(
+                f"{run}: these files are of one molecule; name it with --topology, or give its "
+                "folder."
+            )
+        for folder in folders:
+            do_evaluate(folder, samples, simulation, reference)
+        if topology is None and is_many(run):
+            do_summary(run, folders)
 
 
 app.command(epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --temperature 300`")(
@@ -205,11 +242,12 @@ app.command(epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --
 
 
 @app.command(epilog="**Example:** `fokker report runs/ala`, then open runs/ala/report.html")
-def report(run: RunPath) -> None:
+def report(run: RunPath, topology: settings.NewMolecule = None) -> None:
     """Write one self-contained HTML page about a run."""
     stop = _stop()
     with told(stop, _command()), stop.immediate():
-        do_report(run)
+        for folder in targets(run, topology):
+            do_report(folder)
 
 
 @app.command(
@@ -230,6 +268,8 @@ def run(
     stride: settings.Stride = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
+    folder: settings.Folder = None,
+    validation: settings.Validation = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
@@ -239,6 +279,7 @@ def run(
     Ctrl-C saves and ends; the same command with `--resume` continues where it was.
     """
     from ..workflow.folder import RunFolder
+    from ..workflow.molecule import held_out, is_many
     from ..workflow.relaxation import relax
 
     stop = _stop()
@@ -258,22 +299,30 @@ def run(
             stride=stride,
             mapping=mapping,
             variables=variables,
+            folder=folder,
+            validation=validation,
         )
         do_train(chosen, out, resume, stop)
-        folder = RunFolder(out)
-        folder.note(command=_command())
-        if "sampling" not in folder.read_record():
-            do_sample(out, None, None, None, None, resume, resume, stop)
-        if "simulation" not in folder.read_record():
-            do_simulate(out, {}, None, None, None, resume, resume, stop)
+        RunFolder(out).note(command=_command())
+        many = is_many(out)
+        folders = held_out(out) if many else (out,)
+        for each in folders:
+            record = RunFolder(each).read_record()
+            if "sampling" not in record:
+                do_sample(each, None, None, None, None, resume, resume, stop)
+            if "simulation" not in record:
+                do_simulate(each, {}, None, None, None, resume, resume, stop)
         if not is_primary():
             return
         with stop.immediate():
-            if not (out / "relaxation.json").exists():
-                with console.status("relaxation from a single rare structure"):
-                    relax(out)
-            do_evaluate(out, None, None, reference)
-            do_report(out)
+            for each in folders:
+                if not many and not (out / "relaxation.json").exists():
+                    with console.status("relaxation from a single rare structure"):
+                        relax(out)
+                do_evaluate(each, None, None, reference)
+                do_report(each)
+            if many and folders:
+                do_summary(out, folders)
 
 
 app.command(epilog=BENCHMARK_EPILOG)(benchmark)

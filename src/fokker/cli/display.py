@@ -167,7 +167,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     for name in ("", "against", "frames", "JS", "floor", "ratio", "PMF", "floor", "failed"):
         table.add_column(name, justify="left" if name in ("", "against") else "right")
     reference = metrics.get("reference", {})
-    for against, rows in (("training", metrics), ("reference", reference)):
+    for against, rows in ((metrics.get("against", "training"), metrics), ("reference", reference)):
         for kind in ("iid", "sim"):
             row = rows.get(kind)
             if row and row["js"] is not None:
@@ -183,3 +183,44 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
                     f"{row['failed_fraction']:.2%}",
                 )
     return table
+
+
+def molecules_table(summary: dict[str, Any]) -> Table:
+    """JS of samples and simulation of every molecule, and mean and spread over them."""
+    table = Table(title="molecules")
+    columns = (
+        "",
+        "against",
+        "iid JS",
+        "floor",
+        "sim JS",
+        "floor",
+        "hand kept",
+        "failed",
+        "diverged",
+    )
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("", "against") else "right")
+
+    def cells(tables: dict[str, Any]) -> list[str]:
+        iid, sim = (tables.get(kind) or {} for kind in ("iid", "sim"))
+        return [
+            *(_decimals(each.get(key)) for each in (iid, sim) for key in ("js", "js_floor")),
+            " / ".join(_percent(each.get("chirality")) for each in (iid, sim)),
+            " / ".join(_percent(each.get("failed_fraction")) for each in (iid, sim)),
+        ]
+
+    for name, row in summary["molecules"].items():
+        chains = f"{row['diverged_chains']} of {row['chains']}" if row["chains"] else ""
+        table.add_row(name, row["against"], *cells(row), chains)
+    for name in ("mean", "std"):
+        table.add_row(name, "", *cells(summary[name]), "")
+    return table
+
+
+def _decimals(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"

@@ -17,7 +17,7 @@ System = Annotated[
     str,
     typer.Argument(
         help="System preset (see `fokker presets`), or `molecule` with --trajectory, --topology "
-        "and --temperature for your own."
+        "and --temperature for your own, or `molecules` with --folder and --temperature for many."
     ),
 ]
 Method = Annotated[str, typer.Option("--method", "-m", help="Method preset.")]
@@ -49,6 +49,26 @@ Select = Annotated[
 ]
 Temperature = Annotated[
     float | None, typer.Option(help="Temperature of the trajectory, K.", metavar="KELVIN")
+]
+Folder = Annotated[
+    str | None,
+    typer.Option(
+        help="Many molecules: a folder of pairs such as KL.pdb and KL.dcd, or a TOML list.",
+        metavar="PATH",
+    ),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option(help="Molecules never trained on, given like --folder.", metavar="PATH"),
+]
+NewMolecule = Annotated[
+    Path | None,
+    typer.Option(
+        "--topology",
+        "-p",
+        help="Topology with one structure (PDB) of a molecule, for a run of many; without it, all "
+        "its validation molecules.",
+    ),
 ]
 BeadMapping = Annotated[
     str | None,
@@ -93,6 +113,8 @@ def configuration(
     stride: int | None,
     mapping: str | None = None,
     variables: Sequence[str] | None = None,
+    folder: str | None = None,
+    validation: str | None = None,
 ) -> Config:
     """Resolve presets, file and flags to a configuration.
 
@@ -108,6 +130,8 @@ def configuration(
         "temperature": temperature,
         "stride": stride,
         "mapping": mapping,
+        "folder": folder,
+        "validation": validation,
         "collective_variables": [parse_choice(text) for text in variables or ()] or None,
     }
     given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
@@ -125,6 +149,8 @@ def configuration(
     raw = combine(system, method, [*parts, flags, assigned], effort=effort)
     if system == "molecule":
         _need_files(raw.get("system", {}))
+    if raw.get("system", {}).get("kind") == "molecules":
+        _need_folder(system, raw["system"])
     return parse(raw, str(file) if file else "settings")
 
 
@@ -134,4 +160,13 @@ def _need_files(given: dict[str, Any]) -> None:
             raise FokkerError(
                 f"system `molecule` needs --{key}; for example fokker run molecule "
                 "--trajectory md.xtc --topology md.pdb --temperature 300."
+            )
+
+
+def _need_folder(system: str, given: dict[str, Any]) -> None:
+    for key in ("folder", "temperature"):
+        if key not in given:
+            raise FokkerError(
+                f"system `{system}` needs --{key}; for example fokker run molecules --folder data "
+                "--validation others --temperature 300."
             )

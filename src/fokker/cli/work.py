@@ -6,8 +6,32 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..errors import FokkerError
 from ..interruption import Stop
-from .display import Bar, console, metrics_table, monitor
+from .display import Bar, console, metrics_table, molecules_table, monitor
+
+
+def targets(run: Path, topology: Path | None) -> tuple[Path, ...]:
+    """Folders that a command is for: of the molecule given, of all validation molecules, or RUN."""
+    from ..workflow.molecule import held_out, is_many, molecule
+
+    if topology is not None:
+        return (molecule(run, topology),)
+    if not is_many(run):
+        return (run,)
+    found = held_out(run)
+    if not found:
+        raise FokkerError(f"{run}: has no validation molecules; name a molecule with --topology.")
+    return found
+
+
+def one_file(out: Path | None, folders: tuple[Path, ...]) -> None:
+    """Refuse one file for several molecules."""
+    if out is not None and len(folders) > 1:
+        raise FokkerError(
+            f"{out}: one file for {len(folders)} molecules; name one with --topology, or leave out "
+            "--out."
+        )
 
 
 def do_train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
@@ -47,10 +71,10 @@ def do_sample(
     stop: Stop,
 ) -> None:
     """Draw samples, with a bar."""
-    from ..workflow.loaded import load_run
+    from ..workflow.molecule import run_config
     from ..workflow.sample import sample as work
 
-    options = _changed(load_run(run).config, "sampling", change, {"n": n})
+    options = _changed(run_config(run), "sampling", change, {"n": n})
     with Bar() as bar:
         target = work(
             run,
@@ -77,10 +101,10 @@ def do_simulate(
     stop: Stop,
 ) -> None:
     """Simulate, with a bar."""
-    from ..workflow.loaded import load_run
+    from ..workflow.molecule import run_config
     from ..workflow.simulate import simulate as work
 
-    options = _changed(load_run(run).config, "simulation", change, flags)
+    options = _changed(run_config(run), "simulation", change, flags)
     with Bar() as bar:
         record = work(
             run,
@@ -122,6 +146,14 @@ def do_evaluate(
         )
     console.print(metrics_table(metrics))
     console.print(f"metrics: {run / 'metrics.json'}")
+
+
+def do_summary(run: Path, folders: tuple[Path, ...]) -> None:
+    """Show all molecules of a run in one table, with their mean."""
+    from ..workflow.summary import summarise
+
+    console.print(molecules_table(summarise(run, folders)))
+    console.print(f"molecules: {run / 'molecules.json'}")
 
 
 def do_report(run: Path) -> None:

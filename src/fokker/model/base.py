@@ -1,4 +1,7 @@
-"""Scores and energies of the noised density `q_t`, for one frame in scaled coordinates."""
+"""Scores and energies of the noised density `q_t`, for one frame in scaled coordinates.
+
+Where beads are padded the score is zero, and what the positions are there changes nothing.
+"""
 
 from abc import abstractmethod
 

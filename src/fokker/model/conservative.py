@@ -1,6 +1,7 @@
 """Conservative model: the score is minus the gradient of an energy."""
 
 from ..network import AbstractNetwork
+from ..padding import keep
 from ..process import AbstractProcess
 from ..types import Features, Positions, Scalar, Time
 from .base import AbstractEnergy, negative_gradient
@@ -14,7 +15,7 @@ class EnergyModel(AbstractEnergy):
 
     def energy(self, x: Positions, t: Time, features: Features) -> Scalar:
         """See `AbstractEnergy`."""
-        return self.network(x, self.process.level(t), features)
+        return self.network(keep(x, features.present), self.process.level(t), features)
 
     def energy_and_score(
         self, x: Positions, t: Time, features: Features

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from ..network import AbstractNetwork
+from ..padding import centre, keep
 from ..process import AbstractProcess
 from ..types import Features, Positions, Time
 from .base import AbstractScore
@@ -28,8 +29,7 @@ class ScoreModel(AbstractScore):
         """See `AbstractScore`."""
         level = self.process.level(t)
         variance = level.alpha**2 + level.sigma**2
-        raw = self.network(x, level, features)
-        if self.centred:
-            x = x - jnp.mean(x, axis=0)
-            raw = raw - jnp.mean(raw, axis=0)
+        raw = self.network(keep(x, features.present), level, features)
+        project = centre if self.centred else keep
+        x, raw = project(x, features.present), project(raw, features.present)
         return -x / variance + level.alpha / (level.sigma * jnp.sqrt(variance)) * raw

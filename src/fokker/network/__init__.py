@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import AbstractNetwork, Head, NetworkInputs, noise_embedding
+from .base import AbstractNetwork, Head, ManyInputs, NetworkInputs, noise_embedding
 from .graph_transformer import GraphTransformer, GraphTransformerOptions
 from .invariant import Invariant, InvariantOptions
 from .mlp import MLP, MLPOptions
@@ -22,6 +22,7 @@ __all__ = [
     "Invariant",
     "InvariantOptions",
     "MLPOptions",
+    "ManyInputs",
     "NetworkInputs",
     "NetworkOptions",
     "noise_embedding",

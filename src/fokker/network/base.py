@@ -6,8 +6,9 @@ from typing import Literal, NamedTuple, TypeAlias
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from ..errors import FokkerError
 from ..types import Features, NoiseLevel, Positions, Scalar
 
 Head: TypeAlias = Literal["energy", "score"]
@@ -20,16 +21,54 @@ class NetworkInputs(NamedTuple):
     Attributes
     ----------
     frames
-        A subset of the training frames, scaled and centred, shape (frames, beads, dim).
+        A subset of the training frames, scaled and centred, shape (frames, beads, dim); zero where
+        beads are padded.
     bonds
-        Bonded pairs of beads.
+        Bonded pairs of beads of the one molecule; empty if there are many.
     degrees_of_freedom
-        Dimension D of the space the density lives in.
+        Dimension D of the space the density lives in; if there are many molecules, that of the
+        largest.
+    many
+        What there is besides if the model is of many molecules; None if it is of one.
     """
 
     frames: Float[np.ndarray, "frames beads dim"]
     bonds: tuple[tuple[int, int], ...]
     degrees_of_freedom: int
+    many: "ManyInputs | None" = None
+
+
+class ManyInputs(NamedTuple):
+    """What a network of many molecules may know of them; weights may depend on `kinds` alone.
+
+    Attributes
+    ----------
+    kinds
+        Residue and name of each kind of bead, by the index that `Features.kind` holds.
+    features
+        Arrays with a leading axis of molecules, padded.
+    molecule
+        Which molecule each of the frames is of, shape (frames,).
+    """
+
+    kinds: tuple[tuple[str, str], ...]
+    features: Features
+    molecule: Int[np.ndarray, " frames"]
+
+
+def only_one_molecule(inputs: NetworkInputs, name: str) -> None:
+    """Refuse many molecules in a network whose inputs are those of a fixed one.
+
+    Raises
+    ------
+    FokkerError
+        If there are many.
+    """
+    if inputs.many is not None:
+        raise FokkerError(
+            f"network {name!r} is of one fixed molecule and the system has many: use network "
+            "'graph-transformer'."
+        )
 
 
 class AbstractNetwork(eqx.Module):
@@ -48,7 +87,7 @@ class AbstractNetwork(eqx.Module):
         level
             Signal and noise scale of the frame.
         features
-            Integer identity of each bead, shape (beads,).
+            What the beads are; where they are padded, `x` must not matter.
 
         Returns
         -------

@@ -16,6 +16,10 @@ the softmax,
 with `m_i = sum_j a_ij y_j`: attention with keys and values `dim + 1` wider, and nothing of size
 N x N but the attention weights. Frames are centred and scaled to unit variance first, which keeps
 `|x|^2` small and with it the cancellation between the two sides.
+
+In a model of many molecules the attention weights get a bias by the number of bonds between two
+beads besides, one a layer and head, which tells equal kinds of beads apart by where they are in the
+molecule; beads that are padded are attended to by none.
 """
 
 from typing import ClassVar, Literal, cast
@@ -28,7 +32,8 @@ from pydantic import Field
 
 from ..errors import FokkerError
 from ..options import Options
-from ..types import Features, Key, NoiseLevel, Positions
+from ..padding import centre, count, keep
+from ..types import FAR, Features, Key, NoiseLevel, Positions
 from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
 
 
@@ -46,20 +51,19 @@ class GraphTransformerOptions(Options):
     )
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "GraphTransformer":
-        """Return a network whose bead identities are 0 to beads - 1.
+        """Return a network whose bead identities are 0 to beads - 1, or kinds of a vocabulary.
 
         Raises
         ------
         FokkerError
             For a single bead, which has no edges.
         """
-        _, beads, dim = inputs.frames.shape
-        if beads < 2:
+        if inputs.frames.shape[1] < 2:
             raise FokkerError(
                 "network 'graph-transformer' works on displacements between beads and the system "
                 "has 1 bead: use network 'mlp'"
             )
-        return GraphTransformer(self, beads, dim, head, inputs.degrees_of_freedom, key)
+        return GraphTransformer(self, inputs, head, key)
 
 
 class EdgeAttention(eqx.Module):
@@ -71,8 +75,9 @@ class EdgeAttention(eqx.Module):
     edge_key: Float[Array, "heads head_width edge"]
     edge_value: Float[Array, "heads head_width edge"]
     out: Float[Array, "width heads head_width"]
+    separation: Float[Array, "separations heads"] | None
 
-    def __init__(self, width: int, heads: int, head_width: int, edge: int, key: Key):
+    def __init__(self, width: int, heads: int, head_width: int, edge: int, many: bool, key: Key):
         keys = jax.random.split(key, 6)
         self.query, self.key, self.value = (
             _uniform((heads, head_width, width), width, k) for k in keys[:3]
@@ -81,8 +86,11 @@ class EdgeAttention(eqx.Module):
             _uniform((heads, head_width, edge), edge, k) for k in keys[3:5]
         )
         self.out = _uniform((width, heads, head_width), heads * head_width, keys[5])
+        self.separation = jnp.zeros((FAR + 1, heads)) if many else None
 
-    def __call__(self, h: Float[Array, "beads width"], x: Positions) -> Float[Array, "beads width"]:
+    def __call__(
+        self, h: Float[Array, "beads width"], x: Positions, features: Features
+    ) -> Float[Array, "beads width"]:
         """Attend from every bead to all beads, itself included."""
         q, k, v = (jnp.einsum("iw,hdw->ihd", h, w) for w in (self.query, self.key, self.value))
         square = jnp.sum(x**2, axis=-1, keepdims=True)
@@ -92,7 +100,8 @@ class EdgeAttention(eqx.Module):
         u_vector, u_square = u[..., :-1], u[..., -1:]
         u = jnp.concatenate([-u_vector - 2.0 * u_square * x[:, None], u_square], axis=-1)
         logits = jnp.einsum("ihd,jhd->hij", q, k) + jnp.einsum("ihf,jf->hij", u, y)
-        a = jax.nn.softmax(logits / jnp.sqrt(q.shape[-1]), axis=-1)
+        logits = self._biased(logits / jnp.sqrt(q.shape[-1]), features)
+        a = jax.nn.softmax(logits, axis=-1)
 
         m = jnp.einsum("hij,jf->ihf", a, y)
         m_vector, m_square = m[..., :-1], m[..., -1:]
@@ -103,6 +112,18 @@ class EdgeAttention(eqx.Module):
         )
         mixed = jnp.einsum("hij,jhd->ihd", a, v) + jnp.einsum("ihf,hdf->ihd", edge, self.edge_value)
         return jnp.einsum("ihd,whd->iw", mixed, self.out)
+
+    def _biased(
+        self, logits: Float[Array, "heads beads beads"], features: Features
+    ) -> Float[Array, "heads beads beads"]:
+        """Add the bias by separation; no weight on beads that are padded."""
+        if self.separation is not None:
+            # as a product, since a gather turns into a scatter in the gradient
+            hot = jax.nn.one_hot(features.separation, FAR + 1)
+            logits = logits + jnp.einsum("ijs,sh->hij", hot, self.separation)
+        if features.present is not None:
+            logits = jnp.where(features.present, logits, -jnp.inf)
+        return logits
 
 
 class GatedResidual(eqx.Module):
@@ -132,20 +153,25 @@ class Layer(eqx.Module):
     contract: eqx.nn.Linear
     forward_gate: GatedResidual
 
-    def __init__(self, options: GraphTransformerOptions, edge: int, key: Key):
+    def __init__(self, options: GraphTransformerOptions, edge: int, many: bool, key: Key):
         keys = jax.random.split(key, 5)
         width, hidden = options.width, options.expansion * options.width
         self.attention_norm = eqx.nn.LayerNorm(width)
-        self.attention = EdgeAttention(width, options.heads, options.head_width, edge, keys[0])
+        self.attention = EdgeAttention(
+            width, options.heads, options.head_width, edge, many, keys[0]
+        )
         self.attention_gate = GatedResidual(width, keys[1])
         self.forward_norm = eqx.nn.LayerNorm(width)
         self.expand = eqx.nn.Linear(width, hidden, key=keys[2])
         self.contract = eqx.nn.Linear(hidden, width, key=keys[3])
         self.forward_gate = GatedResidual(width, keys[4])
 
-    def __call__(self, h: Float[Array, "beads width"], x: Positions) -> Float[Array, "beads width"]:
+    def __call__(
+        self, h: Float[Array, "beads width"], x: Positions, features: Features
+    ) -> Float[Array, "beads width"]:
         """Update all beads."""
-        h = self.attention_gate(self.attention(jax.vmap(self.attention_norm)(h), x), h)
+        update = self.attention(jax.vmap(self.attention_norm)(h), x, features)
+        h = self.attention_gate(update, h)
         hidden = jax.nn.silu(_rows(self.expand, jax.vmap(self.forward_norm)(h)))
         return self.forward_gate(_rows(self.contract, hidden), h)
 
@@ -158,43 +184,47 @@ class GraphTransformer(AbstractNetwork):
     score head maps each bead to a vector; both maps start at zero.
     """
 
-    identity: Float[Array, "beads width"]
+    identity: Float[Array, "kinds width"]
     noise: eqx.nn.Linear
     layers: tuple[Layer, ...]
     last: Float[Array, "n_out width"]
     head: Head = eqx.field(static=True)
-    degrees_of_freedom: int = eqx.field(static=True)
+    degrees_of_freedom: int | None = eqx.field(static=True)
 
     def __init__(
         self,
         options: GraphTransformerOptions,
-        beads: int,
-        dim: int,
+        inputs: NetworkInputs,
         head: Head,
-        degrees_of_freedom: int,
         key: Key,
     ):
+        _, beads, dim = inputs.frames.shape
+        many = inputs.many is not None
+        kinds = len(inputs.many.kinds) if inputs.many is not None else beads
         keys = jax.random.split(key, options.layers + 2)
-        self.identity = jax.random.normal(keys[0], (beads, options.width))
+        self.identity = jax.random.normal(keys[0], (kinds, options.width))
         self.noise = eqx.nn.Linear(NOISE_EMBEDDING_SIZE, options.width, key=keys[1])
-        self.layers = tuple(Layer(options, dim + 1, k) for k in keys[2:])
+        self.layers = tuple(Layer(options, dim + 1, many, k) for k in keys[2:])
         self.last = jnp.zeros((1 if head == "energy" else dim, options.width))
         self.head = head
-        self.degrees_of_freedom = degrees_of_freedom
+        self.degrees_of_freedom = None if many else inputs.degrees_of_freedom
 
     def __call__(
         self, x: Positions, level: NoiseLevel, features: Features
     ) -> Float[Array, ""] | Float[Array, "beads dim"]:
         """Evaluate one frame; see `AbstractNetwork`."""
         variance = level.alpha**2 + level.sigma**2
-        z = (x - jnp.mean(x, axis=0)) / jnp.sqrt(variance)
-        h = self.identity[features] + self.noise(noise_embedding(level))
+        z = centre(keep(x, features.present), features.present) / jnp.sqrt(variance)
+        h = self.identity[features.kind] + self.noise(noise_embedding(level))
         for layer in self.layers:
-            h = layer(h, z)
+            h = layer(h, z, features)
         if self.head == "score":
-            return h @ self.last.T
-        base = 0.5 * jnp.sum(z**2) + 0.5 * self.degrees_of_freedom * jnp.log(variance)
-        return base + self.last[0] @ jnp.sum(h, axis=0)
+            return keep(h @ self.last.T, features.present)
+        degrees = self.degrees_of_freedom
+        if degrees is None:
+            degrees = x.shape[1] * (count(features.present, x.shape[0]) - 1)
+        base = 0.5 * jnp.sum(z**2) + 0.5 * degrees * jnp.log(variance)
+        return base + self.last[0] @ jnp.sum(keep(h, features.present), axis=0)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, key: Key) -> Array:

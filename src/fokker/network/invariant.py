@@ -24,7 +24,14 @@ from pydantic import Field
 
 from ..options import Options
 from ..types import Features, Key, NoiseLevel, Positions, Scalar
-from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
+from .base import (
+    NOISE_EMBEDDING_SIZE,
+    AbstractNetwork,
+    Head,
+    NetworkInputs,
+    noise_embedding,
+    only_one_molecule,
+)
 from .residual import ResidualTrunk
 
 MAX_TETRADS = 15
@@ -41,6 +48,7 @@ class InvariantOptions(Options):
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "Invariant":
         """Return a network whose standardisation comes from the given frames."""
+        only_one_molecule(inputs, self.name)
         geometry = InternalCoordinates.from_frames(inputs)
         n_pairs, n_tetrads = geometry.shape
         trunk = ResidualTrunk(

@@ -9,7 +9,14 @@ from pydantic import Field
 
 from ..options import Options
 from ..types import Features, Key, NoiseLevel, Positions
-from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
+from .base import (
+    NOISE_EMBEDDING_SIZE,
+    AbstractNetwork,
+    Head,
+    NetworkInputs,
+    noise_embedding,
+    only_one_molecule,
+)
 from .residual import ResidualTrunk
 
 
@@ -23,6 +30,7 @@ class MLPOptions(Options):
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "MLP":
         """Return a network for frames of the given shape."""
+        only_one_molecule(inputs, self.name)
         _, beads, dim = inputs.frames.shape
         n_out = 1 if head == "energy" else beads * dim
         trunk = ResidualTrunk(

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..model import AbstractEnergy, AbstractScore
+from ..padding import centre, count, keep
 from ..process import AbstractProcess
 from ..types import Features, Key, Positions, Scalar
 
@@ -38,7 +39,7 @@ class Noised(eqx.Module):
     Attributes
     ----------
     clean
-        `x_0`, shape (beads, dim); centred for molecules.
+        `x_0`, shape (beads, dim); centred for molecules, zero where padded.
     noise
         `eps_k`, shape (K, beads, dim): one draw, centred for molecules, with a plus sign for the
         first half of the times and, if antithetic, a minus sign for the second.
@@ -46,8 +47,8 @@ class Noised(eqx.Module):
         Shape (K,).
     frames
         Shape (K, beads, dim).
-    degrees_of_freedom
-        Dimension D of the space the noise lives in.
+    centred
+        Whether the noise lives in the centre-of-mass-free space.
     """
 
     clean: Positions
@@ -55,7 +56,7 @@ class Noised(eqx.Module):
     times: Float[Array, " times"]
     frames: Float[Array, "times beads dim"]
     features: Features
-    degrees_of_freedom: int = eqx.field(static=True)
+    centred: bool = eqx.field(static=True)
 
     @staticmethod
     def draw(
@@ -88,20 +89,25 @@ class Noised(eqx.Module):
             Whether 2 K frames come out, in the order (+, times), (-, times).
         """
         noise = jax.random.normal(key, clean.shape, clean.dtype)
-        if centred:
-            noise = noise - jnp.mean(noise, axis=0)
-        beads, dim = clean.shape
+        clean = keep(clean, features.present)
+        noise = (centre if centred else keep)(noise, features.present)
         signs = jnp.ones_like(times)
         if antithetic:
             signs, times = jnp.concatenate([signs, -signs]), jnp.concatenate([times, times])
         noise = signs[:, None, None] * noise
         alpha, sigma = jax.vmap(process.level)(times)
         frames = alpha[:, None, None] * clean + sigma[:, None, None] * noise
-        return Noised(clean, noise, times, frames, features, dim * (beads - int(centred)))
+        return Noised(clean, noise, times, frames, features, centred)
+
+    @property
+    def degrees_of_freedom(self) -> int | Int[Array, ""]:
+        """Dimension D of the space the noise lives in; a constant if no bead is padded."""
+        beads, dim = self.clean.shape
+        return dim * (count(self.features.present, beads) - int(self.centred))
 
     def project(self, x: Positions) -> Positions:
         """Take the part of a vector that lies in the space the noise lives in."""
-        return x - jnp.mean(x, axis=0) if self.degrees_of_freedom < x.size else x
+        return (centre if self.centred else keep)(x, self.features.present)
 
 
 class Evaluation:

@@ -105,7 +105,7 @@ class FokkerPlanck(AbstractObjective):
         noised = evaluation.noised
         x, t = noised.frames[0], noised.times[0]
         frame = evaluation.energy_model, evaluation.process, x, t, noised.features
-        centred = noised.degrees_of_freedom < x.size
+        centred = noised.centred
         shape = (2, *x.shape)
         if self.form == "weak":
             return weak_residuals(

@@ -14,9 +14,10 @@ from typing import Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..model import AbstractEnergy
+from ..padding import centre, count, keep
 from ..process import AbstractProcess
 from ..types import Features, Positions, Scalar, Time
 
@@ -54,14 +55,14 @@ def exact_residual(
     Scalar
         R, per unit of diffusion time.
     """
-    x = _project(x, centred)
+    x = _project(x, features, centred)
     (_, score), tangent = _linearise(model, x, t, features)
-    basis = jnp.asarray(_basis(*x.shape, centred=centred), x.dtype)
+    basis = _basis(x, features, centred)
     still = jnp.zeros_like(t)
     along = jax.vmap(lambda v: jnp.sum(v * tangent(v, still)[1]))(basis)
     energy_dot, _ = tangent(jnp.zeros_like(x), jnp.ones_like(t))
-    score = _project(score, centred)
-    return _assemble(process, x, t, score, jnp.sum(along), energy_dot, len(basis))
+    score, degrees = _project(score, features, centred), _degrees(x, features, centred)
+    return _assemble(process, x, t, score, jnp.sum(along), energy_dot, degrees)
 
 
 def strong_residuals(
@@ -80,12 +81,13 @@ def strong_residuals(
     derivative each cost one product with that linear map. Probes have unit covariance
     (Hutchinson 1989) and are projected here.
     """
-    x = _project(x, centred)
+    x = _project(x, features, centred)
     (_, score), tangent = _linearise(model, x, t, features)
     energy_dot, _ = tangent(jnp.zeros_like(x), jnp.ones_like(t))
-    score, degrees = _project(score, centred), _degrees(x, centred)
+    score, degrees = _project(score, features, centred), _degrees(x, features, centred)
+    probes = _project(probes, features, centred)
     # Unrolled: a vmap over the two probes is slower on a CPU than two products.
-    divergences = [jnp.sum(v * tangent(v, jnp.zeros_like(t))[1]) for v in _project(probes, centred)]
+    divergences = [jnp.sum(v * tangent(v, jnp.zeros_like(t))[1]) for v in probes]
     return jnp.stack(
         [_assemble(process, x, t, score, div, energy_dot, degrees) for div in divergences]
     )
@@ -110,17 +112,17 @@ def weak_residuals(
     `sigma_v^2`. In float32 the difference of scores keeps about three digits at sigma_v = 1e-4.
     Probes are Gaussian with unit covariance and are projected here.
     """
-    x, degrees = _project(x, centred), _degrees(x, centred)
+    x, degrees = _project(x, features, centred), _degrees(x, features, centred)
 
     def residual(probe: Positions) -> Scalar:
         ahead, behind = x + sigma_v * probe, x - sigma_v * probe
-        score = _project(model.score(ahead, t, features), centred)
+        score = _project(model.score(ahead, t, features), features, centred)
         difference = score - model.score(behind, t, features)
         divergence = jnp.sum(probe * difference) / (2.0 * sigma_v)
         energy_dot = _time_derivative(model, ahead, t, features, time_derivative)
         return _assemble(process, ahead, t, score, divergence, energy_dot, degrees)
 
-    return jax.vmap(residual)(_project(probes, centred))
+    return jax.vmap(residual)(_project(probes, features, centred))
 
 
 def _assemble(
@@ -130,7 +132,7 @@ def _assemble(
     score: Positions,
     divergence: Scalar,
     energy_dot: Scalar,
-    degrees: int,
+    degrees: int | Int[Array, ""],
 ) -> Scalar:
     f, g2 = process.drift(t), process.diffusion_squared(t)
     spread = 0.5 * g2 * (divergence + jnp.sum(score**2))
@@ -160,18 +162,23 @@ def _time_derivative(
     return (energy(t + step) - energy(t - step)) / (2.0 * step)
 
 
-def _project(x: Float[Array, "*probes beads dim"], centred: bool):
-    return x - jnp.mean(x, axis=-2, keepdims=True) if centred else x
+def _project(x: Float[Array, "*probes beads dim"], features: Features, centred: bool):
+    return (centre if centred else keep)(x, features.present)
 
 
-def _degrees(x: Positions, centred: bool) -> int:
-    return x.shape[1] * (x.shape[0] - int(centred))
+def _degrees(x: Positions, features: Features, centred: bool) -> int | Int[Array, ""]:
+    return x.shape[1] * (count(features.present, x.shape[0]) - int(centred))
 
 
-def _basis(beads: int, dim: int, *, centred: bool) -> Float[np.ndarray, "degrees beads dim"]:
-    """Orthonormal basis of the space the density lives in."""
+def _basis(x: Positions, features: Features, centred: bool) -> Float[Array, "vectors beads dim"]:
+    """Vectors b with `sum b b^T` the projection on the space the density lives in.
+
+    An orthonormal basis of it or, where beads are padded, every axis projected.
+    """
+    beads, dim = x.shape
     rows = np.eye(beads)
-    if centred:
+    if centred and features.present is None:
         differences = rows[1:] - rows[:-1]
         rows = np.linalg.qr(differences.T)[0].T
-    return np.kron(rows, np.eye(dim)).reshape(-1, beads, dim)
+    vectors = jnp.asarray(np.kron(rows, np.eye(dim)).reshape(-1, beads, dim), x.dtype)
+    return vectors if features.present is None else _project(vectors, features, centred)

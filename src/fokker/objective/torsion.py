@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from ..options import Options
+from ..padding import Present, centre
 from ..types import Key, Positions, Scalar
 from .base import NO_MOLECULE, AbstractObjective, Evaluation, Molecule
 
@@ -71,14 +72,16 @@ class TorsionScoreMatching(AbstractObjective):
         """One time."""
         return 1
 
-    def directions(self, x: Positions) -> Float[Array, "torsions beads dim"]:
-        """Unit vector of every torsion at one frame."""
+    def directions(
+        self, x: Positions, present: Present = None
+    ) -> Float[Array, "torsions beads dim"]:
+        """Unit vector of every torsion at one frame; zero where torsions or beads are padded."""
         axis, pivot = jnp.asarray(self.axis) @ x, jnp.asarray(self.pivot) @ x
         turned = jnp.asarray(self.side)[..., None] * jnp.cross(
             axis[:, None], x[None] - pivot[:, None]
         )
-        turned = turned - jnp.mean(turned, axis=1, keepdims=True)
-        internal = _without_rotation(turned, x)
+        turned = centre(turned, present)
+        internal = _without_rotation(turned, centre(x, present))
         square = jnp.sum(internal**2, axis=(1, 2), keepdims=True)
         return internal / jnp.sqrt(square + 1e-12)
 
@@ -89,15 +92,22 @@ class TorsionScoreMatching(AbstractObjective):
         noised = evaluation.noised
         sigma = jax.vmap(evaluation.process.sigma)(noised.times)
         error = sigma[:, None, None] * evaluation.scores + noised.noise
-        directions = jax.vmap(self.directions)(noised.frames)
-        return jnp.mean(jnp.einsum("kbid,kid->kb", directions, error) ** 2)
+        present = noised.features.present
+        directions = jax.vmap(lambda x: self.directions(x, present))(noised.frames)
+        along = jnp.einsum("kbid,kid->kb", directions, error) ** 2
+        if present is None:
+            return jnp.mean(along)
+        n_torsions = jnp.maximum(jnp.sum(jnp.any(jnp.asarray(self.side) > 0.0, axis=1)), 1)
+        return jnp.sum(along) / (len(along) * n_torsions)
 
 
 def _without_rotation(
-    v: Float[Array, "torsions beads dim"], x: Positions
+    v: Float[Array, "torsions beads dim"], r: Positions
 ) -> Float[Array, "torsions beads dim"]:
-    """Take off the rigid rotation that is nearest to each displacement: `I omega = sum r x v`."""
-    r = x - jnp.mean(x, axis=0)
+    """Take off the rigid rotation that is nearest to each displacement: `I omega = sum r x v`.
+
+    The positions r are centred.
+    """
     momentum = jnp.sum(jnp.cross(r[None], v), axis=1)
     inertia = (jnp.sum(r**2) + 1e-6) * jnp.eye(3) - r.T @ r
     a, b, c = inertia

@@ -2,7 +2,8 @@
 
 A system file holds the tables `system`, `sampling`, `simulation` and the defaults `network` and
 `training` of every expert; it may name a `base` that it changes. A method file holds the experts,
-each with what it changes of these; `training.steps` of a method is a share of the system's.
+each with what it changes of these; `training.steps` of a method is a share of the system's. What a
+method changes of a network is for one that has all these keys, and left out for another.
 """
 
 from __future__ import annotations
@@ -122,10 +123,13 @@ def _expert(
 ) -> dict[str, Any]:
     settings = merge(training, own.get("training", {}))
     share = own.get("training", {}).get("steps", 1.0)
+    sizes = own.get("network", {})
+    if "name" not in sizes and not set(sizes) <= set(network):
+        sizes = {}
     settings["steps"] = _whole_blocks(training.get("steps", 1) * share * effort)
     return {
         **own,
-        "network": merge(network, own.get("network", {})),
+        "network": merge(network, sizes),
         "training": settings,
     }
 

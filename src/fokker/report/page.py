@@ -50,8 +50,10 @@ def write_report(run: Path) -> Path:
         raise FokkerError(f"{run}: no metrics.json here; run `fokker evaluate {run}` first.")
     record = read_json(run / "run.json", Run) or Run()
     plots = read_json(run / "plots.json", Plots)
-    steps = read_training(run / "training.jsonl")
-    config = read_config(run / "config.toml")
+    # one of many molecules, whose model is that of the run it belongs to
+    home = run.parent.parent if (run / "molecule.json").exists() else run
+    steps = read_training(home / "training.jsonl")
+    config = read_config(home / "config.toml")
     pictures = _pictures(plots, steps)
     page = render(run.resolve().name, metrics, record, plots, steps, config, pictures)
     target = run / "report.html"

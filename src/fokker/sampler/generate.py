@@ -6,12 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ..errors import FokkerError
 from ..model import AbstractScore
 from ..process import AbstractProcess
-from ..types import Key
+from ..types import Features, Key
 from .base import AbstractSampler, solve
 from .reverse import Frames, ReverseProcess
 
@@ -20,7 +20,7 @@ def generate(
     sampler: AbstractSampler,
     model: AbstractScore,
     process: AbstractProcess,
-    features: Int[Array, " beads"] | Int[np.ndarray, " beads"],
+    features: Features,
     *,
     n: int,
     shape: tuple[int, int],
@@ -42,7 +42,7 @@ def generate(
     model, process
         Score model and the process it was trained on.
     features
-        Integer identity of each bead, shape (beads,).
+        What the beads are.
     n
         Samples of the whole run.
     shape
@@ -76,7 +76,7 @@ def generate(
     ):
         if value < smallest:
             raise FokkerError(f"sampling: {name} is {value}; it must be {smallest} or more")
-    reverse = ReverseProcess(model, process, jnp.asarray(features), centred)
+    reverse = ReverseProcess(model, process, jax.tree.map(jnp.asarray, features), centred)
     times = sampler.times(process, reverse.edges)
 
     def batches() -> Iterator[Float[np.ndarray, "frames beads dim"]]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..model import AbstractScore, Mixture
+from ..padding import centre, keep
 from ..process import AbstractProcess
 from ..types import Features, Key, Time
 
@@ -30,7 +31,7 @@ class ReverseProcess(eqx.Module):
     model, process
         Score of the noised density, and the process that noised it.
     features
-        Integer identity of each bead, shape (beads,).
+        What the beads are; padding gets no noise.
     centred
         Whether the density lives in the centre-of-mass-free space; the noise is projected then.
     """
@@ -62,7 +63,7 @@ class ReverseProcess(eqx.Module):
     def noise(self, key: Key, shape: tuple[int, ...]) -> Frames:
         """Standard normal noise in the space that the density lives in."""
         noise = jax.random.normal(key, shape)
-        return noise - jnp.mean(noise, axis=1, keepdims=True) if self.centred else noise
+        return (centre if self.centred else keep)(noise, self.features.present)
 
     def prior(self, key: Key, shape: tuple[int, ...]) -> Frames:
         """Frames at t = 1: Gaussian with variance `alpha(1)^2 + sigma(1)^2`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..data import prepare
+from ..config import MoleculesOptions
+from ..data import centre, prepare
 from ..errors import FokkerError
 from ..metrics import evaluate as compare_sets
 from ..model import AbstractEnergy
@@ -25,11 +27,16 @@ from ..trajectory import read_frames
 from ..types import Features
 from .folder import write_atomically
 from .loaded import LoadedRun, load_run
+from .molecules import entries, read_entry
 from .source import load_reference, load_trajectory
 
 RESIDUAL_TIMES = 16
 RESIDUAL_FRAMES = 512
 RESIDUAL_BATCH = 64
+
+MANY_RESIDUAL_TIMES = 8
+MANY_RESIDUAL_FRAMES = 32
+"""For each of many molecules: their networks are large, and D second derivatives a frame add up."""
 
 
 def evaluate(
@@ -77,11 +84,7 @@ def evaluate(
             f"{run}: neither samples nor a simulation here; run `fokker sample {run}` or "
             f"`fokker simulate {run}` first."
         )
-    trajectory = load_trajectory(loaded.config, system)
-    fraction = loaded.config.system.validation_fraction
-    dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
-    training = trajectory.positions[dataset.training_index]
-    held_out = load_reference(loaded.config, trajectory, reference)
+    baseline = _of_molecule(loaded, reference) or _of_training(loaded, reference)
     sets = {}
     for name, path in given.items():
         on_message(f"reading {path}")
@@ -90,17 +93,18 @@ def evaluate(
     simulated = loaded.folder.read_record().get("simulation", {})
     tables = compare_sets(
         system,
-        training,
+        baseline.frames,
         sets.get("iid"),
         sets.get("sim"),
-        held_out,
+        baseline.reference,
         sim_chains=(simulated.get("chains") or 1) if simulation is None else 1,
     )
     on_message("Fokker-Planck residual")
-    residual = residual_against_time(loaded, dataset.training)
+    residual = residual_against_time(loaded, baseline.scaled)
     metrics = {
         "system": system.name,
         "method": loaded.config.method,
+        "against": baseline.name,
         "files": {name: path.name for name, path in given.items()},
         **tables,
         "residual": residual,
@@ -109,9 +113,9 @@ def evaluate(
         "chains": simulated.get("chains"),
     }
     write_atomically(loaded.folder.metrics, json.dumps(metrics, indent=1, allow_nan=False))
-    shown = {"data": training, **sets}
-    if held_out is not None:
-        shown["reference"] = held_out
+    shown = {"data": baseline.frames, **sets}
+    if baseline.reference is not None:
+        shown["reference"] = baseline.reference
     relaxation = _if_exists(loaded.folder.path / "relaxation.json")
     plots = gather(
         system,
@@ -122,6 +126,49 @@ def evaluate(
     )
     write_atomically(loaded.folder.plots, json.dumps(plots, allow_nan=False))
     return metrics
+
+
+@dataclass(frozen=True)
+class _Baseline:
+    """Frames to compare with, nm and scaled, and others to compare with besides."""
+
+    name: str
+    frames: Float[np.ndarray, "frames beads dim"]
+    scaled: Float[np.ndarray, "frames beads dim"]
+    reference: Float[np.ndarray, "others beads dim"] | None
+
+
+def _of_training(loaded: LoadedRun, reference: list[Path] | None) -> _Baseline:
+    trajectory = load_trajectory(loaded.config, loaded.system)
+    fraction = loaded.config.system.validation_fraction
+    dataset = prepare(trajectory.positions, loaded.system, validation_fraction=fraction)
+    frames = trajectory.positions[dataset.training_index]
+    held_out = load_reference(loaded.config, trajectory, reference)
+    return _Baseline("training", frames, dataset.training, held_out)
+
+
+def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> _Baseline | None:
+    """A molecule's own trajectory, if the run has many: the files given, or those of its entry.
+
+    All frames of one that was never trained on; None if the run is of one molecule.
+    """
+    options, system = loaded.config.system, loaded.system
+    if not isinstance(options, MoleculesOptions):
+        return None
+    if reference:
+        name = "given"
+        frames = np.concatenate([read_frames(path, system) for path in reference])
+    else:
+        trained, held_out = entries(options)
+        entry = next((e for e in (*trained, *held_out) if e.name == system.name), None)
+        if entry is None:
+            raise FokkerError(
+                f"{loaded.folder.path}: the run has no trajectory of {system.name!r} to compare "
+                "with; give one with --reference."
+            )
+        name = "training" if entry in trained else "unseen"
+        frames = read_entry(options, entry, system)[1]
+    return _Baseline(name, frames, loaded.scaling.apply(centre(frames)), None)
 
 
 def residual_against_time(
@@ -143,7 +190,10 @@ def residual_against_time(
         same frames; `not_finite`, the times at which it could not be computed. None if no expert
         has an energy or no time gave a number.
     """
-    chosen = jnp.asarray(frames[:: max(1, len(frames) // RESIDUAL_FRAMES)][:RESIDUAL_FRAMES])
+    n_frames, n_times = RESIDUAL_FRAMES, RESIDUAL_TIMES
+    if loaded.vocabulary is not None:
+        n_frames, n_times = MANY_RESIDUAL_FRAMES, MANY_RESIDUAL_TIMES
+    chosen = jnp.asarray(frames[:: max(1, len(frames) // n_frames)][:n_frames])
     process = loaded.config.process.build()
     rows: dict[str, list[float]] = {"t": [], "rms": [], "median": [], "mean": [], "not_finite": []}
     for index, expert in enumerate(loaded.model.experts):
@@ -151,7 +201,7 @@ def residual_against_time(
             continue
         low, high = loaded.model.interval(index)
         low = max(low, T_MIN)
-        times = np.geomspace(low, high * 0.999, RESIDUAL_TIMES)
+        times = np.geomspace(low, high * 0.999, n_times)
         for t in times:
             found = np.asarray(
                 _residuals(

@@ -22,24 +22,42 @@ _TEMPORARY = re.compile(r"\.(config\.toml|[a-z]+\.jsonl?|.*\.position\.json)\.\d
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run."""
+    """Paths of a run, or of one molecule of a run of many.
+
+    A molecule has a folder of its own, `molecules/NAME` in that of the run, with all that is made
+    for it; model and configuration are the run's.
+    """
 
     path: Path
 
     @property
+    def molecule(self) -> Path:
+        """The molecule that a folder is of, if the run has many."""
+        return self.path / "molecule.json"
+
+    @property
+    def home(self) -> Path:
+        """Folder of the run that a molecule belongs to; that of the run itself otherwise."""
+        return self.path.parent.parent if self.molecule.exists() else self.path
+
+    def of_molecule(self, name: str) -> RunFolder:
+        """Folder of one molecule."""
+        return RunFolder(self.path / "molecules" / name)
+
+    @property
     def config(self) -> Path:
         """The whole configuration, as it was resolved."""
-        return self.path / "config.toml"
+        return self.home / "config.toml"
 
     @property
     def checkpoint(self) -> Path:
         """Folder of checkpoints."""
-        return self.path / "checkpoint"
+        return self.home / "checkpoint"
 
     @property
     def training_log(self) -> Path:
         """One JSON line a block of training."""
-        return self.path / "training.jsonl"
+        return self.home / "training.jsonl"
 
     @property
     def topology(self) -> Path:
@@ -50,6 +68,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """Metrics, as JSON."""
         return self.path / "metrics.json"
+
+    @property
+    def summary(self) -> Path:
+        """Metrics of the validation molecules of a run of many, and their mean, as JSON."""
+        return self.path / "molecules.json"
 
     @property
     def plots(self) -> Path:

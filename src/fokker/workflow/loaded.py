@@ -16,15 +16,22 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .. import checkpoint
-from ..config import Config, parse, to_toml
-from ..data import Dataset, Scaling
+from ..config import Config, MoleculesOptions, parse, to_toml
+from ..data import Dataset, Scaling, centre
 from ..errors import FokkerError
+from ..many import padded_features
 from ..metrics import GeometryLimits
 from ..model import AbstractEnergy, AbstractScore, Mixture
-from ..system import System
+from ..network import ManyInputs
+from ..system import System, Vocabulary
 from ..training import features_of, inference_group, initial_model
 from ..types import Features, Positions, Time
 from .folder import RunFolder
+from .molecule import read_molecule
+from .molecules import BondLimits, Corpus
+
+NO_START_FRAMES = np.zeros((0, 1, 3), np.float32)
+"""A model of many molecules carries none: a new one starts from its own structure."""
 
 START_FRAMES = 4096
 """Training frames that the checkpoint carries, for simulations to start from."""
@@ -42,11 +49,13 @@ class LoadedRun:
     model: Mixture
     start_frames: Float[np.ndarray, "frames beads dim"]
     finished: bool
+    vocabulary: Vocabulary | None = None
+    """Of a model of many molecules, of which `system` is then one."""
 
     @property
     def features(self) -> Features:
         """Bead features."""
-        return features_of(self.system)
+        return features_of(self.system, self.vocabulary)
 
     def force(self, t: float) -> Force:
         """Force of the expert that serves diffusion time t; no other expert is touched."""
@@ -143,6 +152,33 @@ def describe(
     }
 
 
+def describe_many(config: Config, corpus: Corpus) -> dict[str, Any]:
+    """Metadata of a checkpoint of many molecules."""
+    return {
+        "config": config.model_dump(mode="json"),
+        "many": corpus.describe(),
+        "scaling": corpus.dataset.scaling.model_dump(mode="json"),
+        "n_training_frames": len(corpus.dataset.training),
+        "n_start_frames": len(NO_START_FRAMES),
+    }
+
+
+def same_molecules(folder: RunFolder, corpus: Corpus) -> None:
+    """Check that a run to be resumed was started with these molecules.
+
+    Raises
+    ------
+    FokkerError
+        If files have come or gone.
+    """
+    stored = checkpoint.read_manifest(checkpoint.latest(folder.checkpoint)).get("many")
+    if stored != json.loads(json.dumps(corpus.describe())):
+        raise FokkerError(
+            f"{folder.path}: the run to resume was started with other molecules or frames; give it "
+            "back its files, or choose another folder."
+        )
+
+
 def start_frames(dataset: Dataset) -> Float[np.ndarray, "frames beads dim"]:
     """Training frames that travel with the checkpoint, in scaled coordinates, evenly spread."""
     chosen = np.linspace(0, len(dataset.training) - 1, min(START_FRAMES, len(dataset.training)))
@@ -155,7 +191,7 @@ def load_run(path: Path) -> LoadedRun:
     Parameters
     ----------
     path
-        Run folder.
+        Run folder; of a run of many molecules, the folder of one of them.
 
     Raises
     ------
@@ -168,27 +204,44 @@ def load_run(path: Path) -> LoadedRun:
     newest = checkpoint.latest(folder.checkpoint)
     manifest = checkpoint.read_manifest(newest)
     config = parse(_section(manifest, "config", newest), f"{newest}/manifest.json")
+    many = isinstance(config.system, MoleculesOptions)
+    molecule = read_molecule(folder) if many else None
     try:
-        system = System.model_validate(manifest["system"])
         scaling = Scaling.model_validate(manifest["scaling"])
-        limits = GeometryLimits.model_validate(manifest["limits"])
         finished = int(manifest["progress"]["stage"]) >= len(config.experts)
-        rows = int(manifest["n_start_frames"])
-        blank = np.broadcast_to(np.float32(0), (rows, system.n_beads, system.dim))
+        if molecule is None:
+            vocabulary, system = None, System.model_validate(manifest["system"])
+            limits = GeometryLimits.model_validate(manifest["limits"])
+            rows = int(manifest["n_start_frames"])
+            blank = np.broadcast_to(np.float32(0), (rows, system.n_beads, system.dim))
+        else:
+            vocabulary = Vocabulary.model_validate(manifest["many"]["vocabulary"])
+            system, blank = molecule.system, NO_START_FRAMES
+            limits = BondLimits.model_validate(manifest["many"]["limits"]).of_system(system)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FokkerError(
             f"{newest}/manifest.json: incomplete or altered ({type(error).__name__}); restore it "
             "from a copy or train again."
         ) from error
-    _check_size(newest, config, system)
-    like = inference_group(initial_model(config, system), blank)
+    inputs = None if vocabulary is None else _blank_inputs(system, vocabulary)
+    _check_size(newest, config, system, inputs)
+    like = inference_group(initial_model(config, system, many=inputs), blank)
     stored = checkpoint.load(newest, "model", like)
+    start = stored["start"]
+    if molecule is not None:
+        start = scaling.apply(centre(molecule.positions))[None]
     return LoadedRun(
-        folder, config, system, scaling, limits, stored["model"], stored["start"], finished
+        folder, config, system, scaling, limits, stored["model"], start, finished, vocabulary
     )
 
 
-def _check_size(path: Path, config: Config, system: System) -> None:
+def _blank_inputs(system: System, vocabulary: Vocabulary) -> ManyInputs:
+    """Inputs that give a model of many molecules its shape, whatever it was trained on."""
+    features = padded_features((system,), vocabulary)
+    return ManyInputs(vocabulary.kinds, features, np.zeros(4, int))
+
+
+def _check_size(path: Path, config: Config, system: System, many: ManyInputs | None) -> None:
     """Compare the model that a manifest describes with the size of its file, before it is made.
 
     Raises
@@ -198,7 +251,7 @@ def _check_size(path: Path, config: Config, system: System) -> None:
     """
     file = path / "model.safetensors"
     try:
-        model = eqx.filter_eval_shape(initial_model, config, system)
+        model = eqx.filter_eval_shape(lambda: initial_model(config, system, many=many))
     except (ValueError, TypeError, IndexError) as error:
         raise FokkerError(
             f"{path}/manifest.json: describes a model that cannot be made "

@@ -191,7 +191,9 @@ def _start(
     """Start positions in user units, and a sentence on where they come from."""
     rng = np.random.default_rng([seed, SIMULATION_STREAM])
     chains = options.chains
-    if options.start == "training":
+    if options.start == "training" and loaded.vocabulary is not None:
+        frames, text = _own_start(loaded, chains)
+    elif options.start == "training":
         frames = loaded.scaling.invert(loaded.start_frames)
         text = f"{chains} random training frames (equilibrium starts)"
     elif options.start == "samples":
@@ -206,6 +208,16 @@ def _start(
         text = f"one structure, {path.name}, in all {chains} chains"
     rows = rng.choice(len(frames), chains, replace=len(frames) < chains)
     return frames[rows], text
+
+
+def _own_start(loaded: LoadedRun, chains: int) -> tuple[Float[np.ndarray, "_ beads dim"], str]:
+    """Start of a molecule that need not have been trained on: the model's samples, if any."""
+    path = loaded.folder.samples(loaded.system)
+    if path.exists():
+        frames = read_frames(path, loaded.system, allow_failed=True)
+        return frames, f"{chains} of the model's own samples"
+    frames = loaded.scaling.invert(loaded.start_frames)
+    return frames, f"the structure of the topology, in all {chains} chains"
 
 
 def _restore(

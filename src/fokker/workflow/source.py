@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from ..config import EMBEDDED, Config, MoleculeOptions
+from ..config import EMBEDDED, Config, MoleculeOptions, MoleculesOptions
 from ..data import split_blocks
 from ..errors import FokkerError
 from ..system import System
@@ -45,6 +45,11 @@ def load_trajectory(config: Config, system: System | None = None) -> Trajectory:
         On bad files or names.
     """
     options = config.system
+    if isinstance(options, MoleculesOptions):
+        raise FokkerError(
+            f"system {options.name!r} is many molecules, and this is for one; name one of them as "
+            "`molecule` with --trajectory and --topology."
+        )
     if not isinstance(options, MoleculeOptions):
         from ..datasets import load_toy
 

@@ -7,19 +7,34 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from .. import checkpoint, parallel
-from ..config import Config
-from ..data import prepare
+from ..config import Config, MoleculesOptions
+from ..data import Dataset, prepare
 from ..errors import FokkerError
 from ..interruption import Stop
 from ..metrics import GeometryLimits
+from ..system import System
 from ..training import Progress
 from ..training import train as train_model
 from ..trajectory import write_topology
 from .folder import RunFolder
-from .loaded import describe, same_training, save_config, start_frames
+from .loaded import (
+    NO_START_FRAMES,
+    describe,
+    describe_many,
+    same_molecules,
+    same_training,
+    save_config,
+    start_frames,
+)
+from .molecules import load_corpus
 from .source import load_trajectory
 
 
@@ -58,36 +73,27 @@ def train(
     _continues(folder, config, resume)
     common = math.gcd(*(expert.training.batch_size for expert in config.experts))
     sharding = parallel.split(common, "frames (the greatest divisor of all batch sizes)")
-    trajectory = load_trajectory(config)
-    system = trajectory.system
-    dataset = prepare(
-        trajectory.positions, system, validation_fraction=config.system.validation_fraction
-    )
-    limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
-    on_message(
-        f"{system.name}: {system.n_beads} beads, {len(dataset.training):,} training and "
-        f"{len(dataset.validation):,} validation frames, kT = {system.kT:.4g}"
-        + (" kJ/mol" if system.dim == 3 else "")
-    )
+    subject = _many(config, folder, on_message) or _one(config, on_message)
+    system = subject.system
     with folder.locked():
         exists = _continues(folder, config, resume)
         if parallel.is_primary():
             save_config(folder, config)
-        if system.dim == 3 and parallel.is_primary():
-            write_topology(folder.topology, system, trajectory.positions[0])
+        if subject.structure is not None and parallel.is_primary():
+            write_topology(folder.topology, system, subject.structure)
         n_devices = 1 if sharding is None else sharding.num_devices
         began = time.monotonic()
         before = folder.read_record().get("training", {}).get("seconds", 0.0) if exists else 0.0
-        folder.note(system=system.name, method=config.method)
+        folder.note(system=subject.name, method=config.method)
         try:
             train_model(
                 config,
                 system,
-                dataset,
+                subject.dataset,
                 folder=folder.checkpoint,
                 log=folder.training_log,
-                metadata=describe(config, system, dataset, limits),
-                start_frames=start_frames(dataset),
+                metadata=subject.metadata,
+                start_frames=subject.start_frames,
                 resume=exists,
                 sharding=sharding,
                 on_progress=on_progress,
@@ -104,6 +110,61 @@ def train(
             # an error on its way out says more than a second one about the same disk
             with contextlib.suppress(*[FokkerError] if sys.exc_info()[0] else []):
                 folder.note(training={"seconds": seconds, "steps": steps, "devices": n_devices})
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is trained on, and what the checkpoint shall know of it."""
+
+    name: str
+    system: System
+    dataset: Dataset
+    metadata: dict[str, Any]
+    start_frames: Float[np.ndarray, "frames beads dim"]
+    structure: Float[np.ndarray, "beads dim"] | None
+
+
+def _one(config: Config, on_message: Callable[[str], None]) -> _Subject:
+    trajectory = load_trajectory(config)
+    system = trajectory.system
+    dataset = prepare(
+        trajectory.positions, system, validation_fraction=config.system.validation_fraction
+    )
+    limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
+    on_message(
+        f"{system.name}: {system.n_beads} beads, {len(dataset.training):,} training and "
+        f"{len(dataset.validation):,} validation frames, kT = {system.kT:.4g}"
+        + (" kJ/mol" if system.dim == 3 else "")
+    )
+    return _Subject(
+        system.name,
+        system,
+        dataset,
+        describe(config, system, dataset, limits),
+        start_frames(dataset),
+        trajectory.positions[0] if system.dim == 3 else None,
+    )
+
+
+def _many(config: Config, folder: RunFolder, on_message: Callable[[str], None]) -> _Subject | None:
+    options = config.system
+    if not isinstance(options, MoleculesOptions):
+        return None
+    corpus = load_corpus(options)
+    if checkpoint.exists(folder.checkpoint):
+        same_molecules(folder, corpus)
+    many, dataset = corpus.many, corpus.dataset
+    sizes = [system.n_beads for system in many.systems]
+    unseen = len(many.systems) - len(many.training.molecule)
+    on_message(
+        f"{options.name}: {len(many.training.molecule)} molecules of {min(sizes)} to {max(sizes)} "
+        f"beads, {len(many.vocabulary.kinds)} kinds of beads, {len(dataset.training):,} training "
+        f"and {len(dataset.validation):,} validation frames"
+        + (f" of {unseen} others" if unseen else "")
+        + f", kT = {many.largest.kT:.4g} kJ/mol"
+    )
+    metadata = describe_many(config, corpus)
+    return _Subject(options.name, many.largest, dataset, metadata, NO_START_FRAMES, None)
 
 
 def _continues(folder: RunFolder, config: Config, resume: bool) -> bool:
