@@ -18,7 +18,7 @@ LAYERS = [
     ("network", "potential", "metrics", "checkpoint"),
     ("model", "trajectory", "many"),
     ("objective", "sampler", "dynamics", "data", "report"),
-    ("stage", "datasets"),
+    ("stage", "datasets", "emphasis"),
     ("config", "presets"),
     ("training",),
     ("workflow",),

@@ -10,6 +10,7 @@ import pytest
 
 from fokker.model import EnergyModel
 from fokker.network import (
+    GraphOptions,
     GraphTransformerOptions,
     InvariantOptions,
     MLPOptions,
@@ -24,10 +25,14 @@ from tools import BEADS, FEATURES, is_weight, molecule_inputs, random_rotation, 
 NETWORKS = {
     "mlp": MLPOptions(width=16, depth=2),
     "invariant": InvariantOptions(width=16, depth=2),
+    "graph": GraphOptions(width=16, message=8, vectors=4, layers=2),
     "graph-transformer": GraphTransformerOptions(width=16, layers=1, heads=2, head_width=8),
 }
 PROCESSES = [VariancePreservingOptions(), VarianceExplodingOptions(), CosineOptions()]
 EACH = pytest.mark.parametrize("name", NETWORKS)
+INVARIANT = pytest.mark.parametrize(
+    "name", [n for n, o in NETWORKS.items() if o.rotation_invariant]
+)
 HEADS = pytest.mark.parametrize("head", ["energy", "score"])
 KEY = jax.random.key(0)
 LEVEL = NoiseLevel(jnp.asarray(0.9), jnp.asarray(0.4))
@@ -158,7 +163,7 @@ def test_initial_energy_is_normalised_as_noise_takes_over(name):
     np.testing.assert_allclose(at_ten, at_forty, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["invariant", "graph-transformer"])
+@pytest.mark.parametrize("name", ["invariant", "graph", "graph-transformer"])
 @HEADS
 def test_translation_invariance(name, head):
     network, x = build(name, head), frames()
@@ -167,13 +172,15 @@ def test_translation_invariance(name, head):
     assert relative(evaluate(network, moved), evaluate(network, x)) < 2e-5
 
 
-def test_invariant_energy_does_not_turn():
-    network, x, rotation = build("invariant", "energy"), frames(), random_rotation()
+@INVARIANT
+def test_invariant_energy_does_not_turn(name):
+    network, x, rotation = build(name, "energy"), frames(), random_rotation()
     assert relative(evaluate(network, x @ rotation.T), evaluate(network, x)) < 2e-5
 
 
-def test_invariant_score_head_turns_with_the_frame():
-    network, x, rotation = build("invariant", "score"), frames(), random_rotation()
+@INVARIANT
+def test_invariant_score_head_turns_with_the_frame(name):
+    network, x, rotation = build(name, "score"), frames(), random_rotation()
     out = evaluate(network, x)
     assert relative(evaluate(network, x @ rotation.T), out @ rotation.T) < 2e-5
     assert relative(out @ rotation.T, out) > 0.1

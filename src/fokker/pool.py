@@ -29,6 +29,21 @@ class Shares(NamedTuple):
     cumulative: Float[Array, " molecules"]
 
 
+class Emphasis(NamedTuple):
+    """How often each frame is drawn, and what it counts for then.
+
+    Attributes
+    ----------
+    cumulative
+        Sum of the probabilities of the frames up to each; the last is 1.
+    weight
+        By how much each is drawn more seldom than if all of its molecule were drawn alike.
+    """
+
+    cumulative: Float[Array, " frames"]
+    weight: Float[Array, " frames"]
+
+
 class Pool(eqx.Module):
     """Frames that batches are drawn of.
 
@@ -38,10 +53,17 @@ class Pool(eqx.Module):
         Scaled, shape (frames, beads, dim); zero where padded.
     shares
         None if all are of one molecule.
+    emphasis
+        None if all frames of a molecule are drawn alike.
     """
 
     frames: Float[Array, "frames beads dim"]
     shares: Shares | None = None
+    emphasis: Emphasis | None = None
+
+    def weights(self, index: Int[Array, " batch"]) -> Float[Array, " batch"] | None:
+        """What the losses of frames count for; None if all count alike."""
+        return None if self.emphasis is None else self.emphasis.weight[index]
 
     def pick(self, key: Key, size: int) -> tuple[Int[Array, " batch"], Int[Array, " batch"] | None]:
         """Frames of a batch and the molecule of each; None if there is one.
@@ -50,6 +72,15 @@ class Pool(eqx.Module):
         are kept to within one frame in every batch: an independent draw of each frame would only
         add noise.
         """
+        if self.emphasis is not None:
+            places = (jnp.arange(size) + jax.random.uniform(key, (size,))) / size
+            places = jax.random.permutation(jax.random.fold_in(key, 1), places)
+            row = jnp.searchsorted(self.emphasis.cumulative, places, side="right")
+            row = jnp.minimum(row, len(self.frames) - 1)
+            if self.shares is None:
+                return row, None
+            whose = jnp.searchsorted(self.shares.first, row, side="right") - 1
+            return row, self.shares.molecule[whose]
         if self.shares is None:
             return jax.random.randint(key, (size,), 0, len(self.frames)), None
         order, within, frame = jax.random.split(key, 3)

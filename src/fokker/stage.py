@@ -71,6 +71,13 @@ class TrainingOptions(Options):
         description="in every other frame the second time lies within this distance of the first, "
         "in u; none: always anywhere",
     )
+    rare: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="draw frames with probability density^-rare in the plane of the first two "
+        "collective variables, and weigh their losses back; 0: all alike",
+    )
     rotate: bool | None = Field(
         default=None,
         description="rotate frames at random; by default for molecules, where the network is not "
@@ -113,6 +120,8 @@ class Batch(NamedTuple):
         One stream a frame.
     molecule
         Number of the molecule of each frame; None if there is one.
+    weight
+        What the losses of each frame count for; None if all count alike.
     """
 
     index: Int[Array, " batch"]
@@ -120,6 +129,7 @@ class Batch(NamedTuple):
     times: Float[Array, "batch times"]
     keys: Array
     molecule: Int[Array, " batch"] | None = None
+    weight: Float[Array, " batch"] | None = None
 
 
 class Stage(eqx.Module):
@@ -224,7 +234,8 @@ class Stage(eqx.Module):
         u = jnp.column_stack([stratified, self._partners(stratified, k - 1, rest)])
         low, high = self.interval
         times = low + (high - low) * u**self.options.time_power
-        return Batch(index, pool.frames[index], times, jax.random.split(each, size), molecule)
+        keys = jax.random.split(each, size)
+        return Batch(index, pool.frames[index], times, keys, molecule, pool.weights(index))
 
     def _partners(
         self, u: Float[Array, " batch"], n: int, key: Key
@@ -264,7 +275,8 @@ class Stage(eqx.Module):
                 chosen = jax.tree.map(lambda a, part=part: a[part], chosen)
             found = jax.vmap(lambda one, names=names: self._frame(model, one, names))(chosen)
             for name in names:
-                values[name].append(found[name])
+                counted = found[name] if chosen.weight is None else chosen.weight * found[name]
+                values[name].append(counted)
             taken += count
         return {name: jnp.concatenate(parts) for name, parts in values.items()}
 

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 from . import checkpoint, parallel
 from .config import Config, ExpertOptions
 from .data import Dataset
+from .emphasis import emphasis
 from .errors import FokkerError
 from .interruption import Interrupted
 from .model import Mixture, build_model
@@ -116,6 +117,21 @@ def with_rotation(expert: ExpertOptions, system: System) -> TrainingOptions:
     return expert.training.model_copy(update={"rotate": rotate})
 
 
+def with_emphasis(pool: Pool, expert: ExpertOptions, system: System, dataset: Dataset) -> Pool:
+    """Frames to train an expert on, the rare ones emphasised if its options say so."""
+    frames, shares = dataset.scaling.invert(dataset.training), [1.0]
+    molecules = [(system, frames)]
+    if dataset.many is not None:
+        ranges, systems = dataset.many.training, dataset.many.systems
+        shares = [float(weight) for weight in ranges.weight]
+        molecules = [
+            (systems[m], frames[first : first + n, : systems[m].n_beads])
+            for m, first, n in zip(ranges.molecule, ranges.first, ranges.count, strict=True)
+        ]
+    found = emphasis(molecules, shares, expert.training.rare)
+    return pool if found is None else dataclasses.replace(pool, emphasis=found)
+
+
 def inference_group(
     model: Mixture, start_frames: Float[np.ndarray, "start beads dim"]
 ) -> dict[str, Any]:
@@ -184,7 +200,6 @@ def train(
         restored = path if progress["step"] else None
         if primary:
             _rewind(log, start, progress["step"])
-    pool = parallel.share(dataset.pool, sharding)
     features = features_of(system) if many is None else many.features
     bonded = (system,) if many is None else many.systems
     molecules = tuple(Molecule(each.n_beads, each.bonds) for each in bonded)
@@ -206,6 +221,7 @@ def train(
             state = checkpoint.load(restored, "training", state)
             restored = None
 
+        pool = parallel.share(with_emphasis(dataset.pool, expert, system, dataset), sharding)
         last_saved = time.monotonic()
         for block in _blocks(stage, state, pool, dataset):
             state = block.state
@@ -256,7 +272,7 @@ def _blocks(stage: Stage, state: TrainingState, pool: Pool, dataset: Dataset) ->
         bad = ~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"])
         if bad.any():
             first = int(np.argmax(bad))
-            raise FokkerError(_diagnosis(stage, parallel.local(before), first, dataset))
+            raise FokkerError(_diagnosis(stage, parallel.local((before, pool)), first, dataset))
         terms = {n: float(v.mean()) for n, v in values.items() if n in stage.objectives}
         record = {
             "step": step + length,
@@ -285,9 +301,11 @@ def _terms_at(
     return stage.terms(stage.model(parameters), stage.draw(pool, step))
 
 
-def _diagnosis(stage: Stage, state: TrainingState, offset: int, dataset: Dataset) -> str:
+def _diagnosis(
+    stage: Stage, before: tuple[TrainingState, Pool], offset: int, dataset: Dataset
+) -> str:
     """Repeat the steps up to the bad one and say which term, time and frame broke it."""
-    stage, pool = dataclasses.replace(stage, sharding=None), dataset.pool
+    stage, (state, pool) = dataclasses.replace(stage, sharding=None), before
     for _ in range(offset):
         state, _logs = run_block(stage, state, pool, 1)
     batch = stage.draw(pool, state.step)

@@ -13,7 +13,7 @@ import jax
 from ..config import Config, ExpertOptions
 from ..data import prepare
 from ..stage import MAX_BLOCK, Stage, run_block
-from ..training import features_of, initial_model, with_rotation
+from ..training import features_of, initial_model, with_emphasis, with_rotation
 from ..workflow.folder import write_atomically
 from ..workflow.source import load_trajectory
 
@@ -78,7 +78,7 @@ class _Stepper:
         fraction = config.system.validation_fraction
         dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
         expert = config.experts[index]
-        self.pool = dataset.pool
+        self.pool = with_emphasis(dataset.pool, expert, system, dataset)
         self.stage, self.state = Stage.create(
             initial_model(config, system, dataset.training).experts[index],
             config.process.build(),

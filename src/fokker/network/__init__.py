@@ -5,17 +5,21 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import AbstractNetwork, Head, ManyInputs, NetworkInputs, noise_embedding
+from .graph import Graph, GraphOptions
 from .graph_transformer import GraphTransformer, GraphTransformerOptions
 from .invariant import Invariant, InvariantOptions
 from .mlp import MLP, MLPOptions
 
 NetworkOptions = Annotated[
-    MLPOptions | InvariantOptions | GraphTransformerOptions, Field(discriminator="name")
+    MLPOptions | InvariantOptions | GraphOptions | GraphTransformerOptions,
+    Field(discriminator="name"),
 ]
 
 __all__ = [
     "MLP",
     "AbstractNetwork",
+    "Graph",
+    "GraphOptions",
     "GraphTransformer",
     "GraphTransformerOptions",
     "Head",

@@ -67,7 +67,7 @@ def only_one_molecule(inputs: NetworkInputs, name: str) -> None:
     if inputs.many is not None:
         raise FokkerError(
             f"network {name!r} is of one fixed molecule and the system has many: use network "
-            "'graph-transformer'."
+            "'graph' or 'graph-transformer'."
         )
 
 
