@@ -19,7 +19,7 @@ LAYERS = [
     ("model", "trajectory"),
     ("objective", "sampler", "dynamics", "data", "report"),
     ("stage", "datasets"),
-    ("config", "presets"),
+    ("config", "presets", "chains"),
     ("training",),
     ("workflow",),
     ("benchmark", "adapters"),
