@@ -183,7 +183,7 @@ def _maps(
     pool = np.sum([s.sum(axis=0) for s in sums[:-1]], axis=0) / sum(len(s.frames) for s in pooled)
 
     def rms(difference: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.mean(difference**2, axis=-1))
+        return np.asarray(np.sqrt(np.mean(difference**2, axis=-1)))
 
     # Contacts of one frame are drawn independently: their correlation changes the spread of the
     # floor, not its mean square.
