@@ -19,7 +19,7 @@ LAYERS = [
     ("model", "trajectory", "many"),
     ("objective", "sampler", "dynamics", "data", "report"),
     ("stage", "datasets", "emphasis"),
-    ("config", "presets"),
+    ("config", "presets", "chains"),
     ("training",),
     ("workflow",),
     ("benchmark", "adapters"),

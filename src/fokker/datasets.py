@@ -87,7 +87,7 @@ def _load(name: str, part: str, seed: int, n_frames: int | None, cache: Path | N
     n_frames = toy.n_frames if n_frames is None else n_frames
     if n_frames < 1:
         raise FokkerError(f"n_frames must be at least 1 for {name!r}, got {n_frames}")
-    folder = _cache_folder() if cache is None else Path(cache)
+    folder = cache_folder() if cache is None else Path(cache)
     stem = f"{name}-{part}-seed{seed}-{n_frames}-v{GENERATOR_VERSION}"
     positions = _read_cached(folder, stem, (n_frames, 1, toy.system.dim))
     if positions is None:
@@ -160,7 +160,8 @@ TOYS = {
 }
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Folder of generated data: `$XDG_CACHE_HOME/fokker` or `~/.cache/fokker`."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "fokker"
 

@@ -14,6 +14,7 @@ from ..interruption import Stop
 from . import settings
 from .display import console, told
 from .settings import configuration
+from .work import do_make_data
 
 _SHOWN = 24
 """Beads or bonds listed on the screen; the JSON file has all."""
@@ -48,7 +49,8 @@ def inspect(
     from ..workflow.folder import write_atomically
     from ..workflow.inspect import inspect as work
 
-    with told(Stop()):
+    stop = Stop()
+    with told(stop):
         target: Any = Path(system)
         if not (target / "checkpoint").is_dir():
             target = configuration(
@@ -66,6 +68,7 @@ def inspect(
                 mapping=mapping,
                 variables=variables,
             )
+            do_make_data(target, stop)
         with console.status("inspecting") as status:
             found = work(target, on_message=status.update)
         for part in (_facts(found), _beads(found), _bonds(found), _variables(found)):

@@ -38,6 +38,7 @@ def do_train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
     """Train, with a bar."""
     from ..workflow.train import train as work
 
+    do_make_data(config, stop)
     experts = [
         f"expert {i + 1} of {len(config.experts)}, t in [{e.interval[0]:g}, {e.interval[1]:g}]"
         for i, e in enumerate(config.experts)
@@ -58,6 +59,14 @@ def do_train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
             on_message=console.print,
         )
     console.print(f"trained in {time.monotonic() - began:,.0f} s: {out}")
+
+
+def do_make_data(config: Any, stop: Stop) -> None:
+    """Make generated data that are not there yet, with a bar."""
+    from ..workflow.source import make_data
+
+    with Bar() as bar, stop.immediate():
+        make_data(config, bar.show)
 
 
 def do_sample(

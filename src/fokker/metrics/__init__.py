@@ -14,6 +14,14 @@ from .divergence import (
     pmf_size,
 )
 from .floor import Floor, js_floor, pmf_floor, wasserstein_floor
+from .folding import (
+    contact_pairs,
+    contact_probabilities,
+    contact_reach,
+    folding,
+    folding_threshold,
+    native_contacts,
+)
 from .free_energy import (
     FreeEnergy1D,
     FreeEnergy2D,
@@ -38,11 +46,16 @@ __all__ = [
     "compare",
     "compute",
     "compute_all",
+    "contact_pairs",
+    "contact_probabilities",
+    "contact_reach",
     "dihedral",
     "distance",
     "evaluate",
     "failed_frames",
     "finite_frames",
+    "folding",
+    "folding_threshold",
     "free_energies_1d",
     "free_energy_1d",
     "free_energy_2d",
@@ -53,6 +66,7 @@ __all__ = [
     "joint_size",
     "js_floor",
     "kinetic_temperature",
+    "native_contacts",
     "pmf_bins",
     "pmf_error",
     "pmf_floor",

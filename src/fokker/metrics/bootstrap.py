@@ -122,6 +122,16 @@ def wasserstein_error(
     return error if math.isfinite(error) else None
 
 
+def mean_error(values: Float[np.ndarray, " frames"], blocks: Blocks) -> float | None:
+    """Standard error of the mean of finite values, in their unit; None if there is one block."""
+    if not _enough(blocks):
+        return None
+    n_blocks = blocks.drawn.shape[1]
+    sizes = np.bincount(blocks.index, minlength=n_blocks)
+    sums = np.bincount(blocks.index, weights=values, minlength=n_blocks)
+    return float(np.std((blocks.drawn @ sums) / (blocks.drawn @ sizes)))
+
+
 def _enough(*sets: Blocks) -> bool:
     return all(blocks.drawn.shape[1] > 1 for blocks in sets)
 

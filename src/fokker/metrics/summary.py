@@ -32,6 +32,7 @@ from .divergence import (
     pmf_size,
 )
 from .floor import Floor, js_floor, pmf_floor
+from .folding import Sample, folding, folding_threshold, native_contacts
 from .geometry import GeometryLimits, chirality, failed_frames, finite_frames, labels
 
 
@@ -91,7 +92,8 @@ def compare(
         the training frames; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
         by label of `w1`, `w1_error` (block bootstrap), `w1_relative` (to the training standard
         deviation), `floor` (of w1), `mean`, `std`, `training_mean`, `training_std`; `chirality`,
-        the fraction of frames with the hand of the training data.
+        the fraction of frames with the hand of the training data;
+        `folding`, as from `fokker.metrics.folding`, or None without native contacts.
         Mean and std are those of the finite values, circular for periodic variables.
 
     Raises
@@ -103,7 +105,7 @@ def compare(
     training = _measure(system, training_frames, limits, "training")
     evaluated = _measure(system, frames, limits, "evaluated", chains, seed + 1)
     reference = _optional(system, reference_frames, limits)
-    return _compare(system, training, evaluated, reference, seed)
+    return _compare(system, training, evaluated, reference, seed, _threshold(system, training))
 
 
 def evaluate(
@@ -154,20 +156,26 @@ def evaluate(
         for name, frames, chains in (("iid", iid, 1), ("sim", sim, sim_chains))
         if frames is not None
     }
+    threshold = _threshold(system, trained)
     tables: dict[str, Any] = {
-        name: _compare(system, trained, evaluated, held_out, seed)
+        name: _compare(system, trained, evaluated, held_out, seed, threshold)
         for name, evaluated in sets.items()
     }
     if held_out is not None:
         tables["reference"] = {
-            name: _compare(system, held_out, evaluated, trained, seed)
+            name: _compare(system, held_out, evaluated, trained, seed, threshold)
             for name, evaluated in (*sets.items(), ("training", trained))
         }
     return tables
 
 
 def _compare(
-    system: System, training: _Set, evaluated: _Set, reference: _Set | None, seed: int
+    system: System,
+    training: _Set,
+    evaluated: _Set,
+    reference: _Set | None,
+    seed: int,
+    threshold: float | None,
 ) -> dict[str, Any]:
     blocks = training.blocks, evaluated.blocks
 
@@ -208,7 +216,37 @@ def _compare(
             )
             for column, variable in enumerate(system.collective_variables)
         },
+        "folding": _folding(system, (training, evaluated, reference), threshold, seed),
     }
+
+
+def _threshold(system: System, training: _Set) -> float | None:
+    """Share of native contacts beyond which a frame is folded; None where there is no such thing.
+
+    It is that of the training frames throughout, so that all sets are judged alike.
+    """
+    sample = _sample(system, training)
+    return None if sample is None else folding_threshold(sample.q)
+
+
+def _sample(system: System, frames: _Set) -> Sample | None:
+    variable = native_contacts(system)
+    if variable is None:
+        return None
+    q = frames.variables[:, system.collective_variables.index(variable)]
+    return Sample(frames.frames, q, frames.blocks, len(q) / frames.inefficiency)
+
+
+def _folding(
+    system: System,
+    sets: tuple[_Set, _Set, _Set | None],
+    threshold: float | None,
+    seed: int,
+) -> dict[str, Any] | None:
+    training, evaluated, reference = (None if s is None else _sample(system, s) for s in sets)
+    if training is None or evaluated is None or threshold is None:
+        return None
+    return folding(system, training, evaluated, reference, threshold, seed)
 
 
 def _histogram_metrics(

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import FokkerError
-from . import content, figures, formats, sketch
+from . import contacts, content, figures, formats, sketch
 from .reading import read_config, read_json, read_training
 from .records import Comparison, Metrics, Plots, Run, TrainingStep
 from .scene import policy, scene
@@ -23,6 +23,8 @@ FIGURE_NAMES = (
     "training",
     "residual",
     "relaxation",
+    "folding",
+    "contacts",
 )
 
 
@@ -54,7 +56,7 @@ def write_report(run: Path) -> Path:
     home = run.parent.parent if (run / "molecule.json").exists() else run
     steps = read_training(home / "training.jsonl")
     config = read_config(home / "config.toml")
-    pictures = _pictures(plots, steps)
+    pictures = _pictures(metrics, plots, steps)
     page = render(run.resolve().name, metrics, record, plots, steps, config, pictures)
     target = run / "report.html"
     try:
@@ -128,8 +130,10 @@ def render(
     )
 
 
-def _pictures(plots: Plots | None, steps: list[TrainingStep]) -> dict[str, Picture]:
-    drawn = [figures.training_curves(steps)]
+def _pictures(
+    metrics: Metrics, plots: Plots | None, steps: list[TrainingStep]
+) -> dict[str, Picture]:
+    drawn = [figures.training_curves(steps), contacts.folded_fraction(metrics, plots)]
     if plots is not None:
         drawn += [
             figures.free_energy_surfaces(plots),
@@ -139,6 +143,7 @@ def _pictures(plots: Plots | None, steps: list[TrainingStep]) -> dict[str, Pictu
             figures.angle_distributions(plots),
             figures.fokker_planck_residual(plots),
             figures.relaxation(plots),
+            contacts.contact_maps(plots),
         ]
     return {picture.name: picture for picture in drawn if picture is not None}
 

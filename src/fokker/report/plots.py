@@ -19,6 +19,7 @@ from ..metrics import (
 )
 from ..metrics.geometry import labels
 from ..system import System
+from .contacts import contacts, traces
 from .structures import Chains, structures
 
 SETS = ("data", "reference", "iid", "sim")
@@ -85,6 +86,8 @@ def gather(
         "residual": _plain(residual),
         "relaxation": _plain(relaxation),
         "structures": structures(system, ordered, chains),
+        "contacts": contacts(system, ordered),
+        "traces": traces(system, ordered.get("sim"), chains),
     }
 
 

@@ -38,6 +38,26 @@ class Distribution(AbstractRecord):
     training_std: float | None = None
 
 
+class Folding(AbstractRecord):
+    """Folded fraction and contact map, as from `fokker.metrics.folding`."""
+
+    threshold: float | None = None
+    fraction: float | None = None
+    fraction_error: float | None = None
+    training_fraction: float | None = None
+    training_fraction_error: float | None = None
+    free_energy: float | None = None
+    free_energy_error: float | None = None
+    training_free_energy: float | None = None
+    training_free_energy_error: float | None = None
+    difference: float | None = None
+    difference_error: float | None = None
+    difference_floor: float | None = None
+    contacts: float | None = None
+    contacts_error: float | None = None
+    contacts_floor: float | None = None
+
+
 class Comparison(AbstractRecord):
     """Metrics of one set of frames, as from `fokker.metrics.compare`."""
 
@@ -64,6 +84,7 @@ class Comparison(AbstractRecord):
     angles: dict[str, Distribution] = {}
     collective_variables: dict[str, Distribution] = {}
     chirality: dict[str, float | None] = {}
+    folding: Folding | None = None
 
 
 class Held(AbstractRecord):
@@ -241,6 +262,32 @@ class Relaxation(AbstractRecord):
         return self
 
 
+class Contacts(AbstractRecord):
+    """Contact probabilities by set, pair after pair; `pairs` and `native` are flat."""
+
+    beads: int
+    pairs: list[NonNegativeInt]
+    native: list[NonNegativeInt]
+    reach: FiniteFloat
+    unit: str = ""
+    probability: dict[SetName, Curve]
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Contacts:
+        if max((*self.pairs, *self.native), default=0) >= self.beads:
+            raise ValueError(f"a contact names a bead beyond the {self.beads} that there are")
+        for curve in self.probability.values():
+            _same(2 * len(curve), len(self.pairs), "beads of the pairs in contact")
+        return self
+
+
+class Traces(AbstractRecord):
+    """Share of native contacts along chains of the simulation, every `interval` ps."""
+
+    interval: FiniteFloat
+    values: list[Curve]
+
+
 class State(AbstractRecord):
     """A populated cell of the collective variables: one frame of each set that visits it."""
 
@@ -306,6 +353,8 @@ class Plots(AbstractRecord):
     residual: Residual | None = None
     relaxation: Relaxation | None = None
     structures: Structures | None = None
+    contacts: Contacts | None = None
+    traces: Traces | None = None
 
 
 def _same(found: int, wanted: int, what: str) -> None:

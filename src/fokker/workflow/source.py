@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -16,17 +17,48 @@ from ..system import System
 from ..trajectory import Trajectory, read_frames, read_trajectory, system_from_topology
 from ..variables import Context, choose
 
+GENERATED = "generated:"
+"""Prefix of trajectory and topology paths that name data which the package makes and keeps."""
+
 MIN_TRAINING_FRAMES = 100
 
 
 def resolve(name: str) -> Path:
-    """Path of a user's file, or of a data file inside the package."""
+    """Path of a user's file, of a data file inside the package, or of one that it makes."""
+    if name.startswith(GENERATED):
+        from ..chains import chain_file
+
+        return chain_file(name.removeprefix(GENERATED))
     if not name.startswith(EMBEDDED):
         return Path(name).expanduser()
     path = Path(str(files("fokker"))) / "data" / name.removeprefix(EMBEDDED)
     if ".." in path.parts or not path.is_file():
         raise FokkerError(f"{name}: no such data set inside the package.")
     return path
+
+
+def make_data(config: Config, on_progress: Callable[[str, int, int], None]) -> None:
+    """Make the files that a configuration names and the package makes, before they are read.
+
+    Parameters
+    ----------
+    config
+        The whole configuration.
+    on_progress
+        Told what is being made, and the steps done and in total.
+
+    Raises
+    ------
+    FokkerError
+        If they cannot be made.
+    """
+    options = config.system
+    if isinstance(options, MoleculeOptions) and options.topology.startswith(GENERATED):
+        from ..chains import chain_file
+
+        name = options.topology.removeprefix(GENERATED)
+        what = f"OpenMM, {name.partition('/')[0]} (once)"
+        chain_file(name, on_progress=lambda done, total: on_progress(what, done, total))
 
 
 def load_trajectory(config: Config, system: System | None = None) -> Trajectory:

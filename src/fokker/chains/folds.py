@@ -1,0 +1,51 @@
+"""The chains that the package makes: a native structure, a force field and a length of simulation.
+
+Each is tuned so that at 300 K the folded state holds about half of the frames and every chain
+folds and unfolds many times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .engine import Dynamics
+from .model import ForceField, GoModel
+from .native import Structure, bundle, hairpin
+
+TRAINING_CHAINS = 8
+"""Chains that are trained on; the others are for evaluation."""
+
+
+class Fold(NamedTuple):
+    """How one chain is made."""
+
+    native: Callable[[], Structure]
+    field: ForceField
+    dynamics: Dynamics
+
+    def model(self) -> GoModel:
+        """Energy of the chain."""
+        return GoModel.of(self.native(), self.field)
+
+    @property
+    def digest(self) -> str:
+        """Changes with any setting."""
+        text = self.field.model_dump_json() + self.dynamics.model_dump_json()
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+FOLDS = {
+    "hairpin": Fold(
+        hairpin,
+        ForceField(contact=4.5, cooperativity=1.0, dihedral=1.0),
+        Dynamics(temperature=300.0, chains=12, frames=5000, stride=200, equilibration=50_000),
+    ),
+    "helix-bundle": Fold(
+        lambda: bundle(helices=2, length=12, loop=4),
+        ForceField(contact=4.1, cooperativity=0.8, dihedral=2.0),
+        Dynamics(temperature=300.0, chains=12, frames=5000, stride=250, equilibration=50_000),
+    ),
+}
+"""By the name of the system preset."""
