@@ -15,7 +15,7 @@ LAYERS = [
     ("errors", "types", "units", "options", "interruption"),
     ("variables",),
     ("system", "process", "parallel"),
-    ("network", "potential", "metrics", "checkpoint"),
+    ("network", "potential", "metrics", "checkpoint", "force_map"),
     ("model", "trajectory"),
     ("objective", "sampler", "dynamics", "data", "report"),
     ("stage", "datasets"),

@@ -11,7 +11,7 @@ from pydantic import Field
 from .errors import FokkerError
 from .options import Options
 from .system import System
-from .types import Key
+from .types import ForceLabels, Key
 
 
 class Scaling(Options):
@@ -45,12 +45,16 @@ class Dataset:
         Position of each training frame in the trajectory it came from.
     scaling
         Back to user units.
+    training_labels, validation_labels
+        Forces that are known; None if there are none at all.
     """
 
     training: Float[np.ndarray, "frames beads dim"]
     validation: Float[np.ndarray, "other_frames beads dim"]
     training_index: Int[np.ndarray, " frames"]
     scaling: Scaling
+    training_labels: ForceLabels | None = None
+    validation_labels: ForceLabels | None = None
 
 
 def centre(
@@ -99,6 +103,7 @@ def prepare(
     system: System,
     *,
     validation_fraction: float = 0.05,
+    forces: Float[np.ndarray, "frames beads dim"] | None = None,
 ) -> Dataset:
     """Split, centre and scale a trajectory.
 
@@ -113,6 +118,8 @@ def prepare(
         Says whether translation is removed.
     validation_fraction
         Share of frames held out, in time blocks.
+    forces
+        On the beads, in user units; NaN in frames where they are not known.
 
     Raises
     ------
@@ -132,7 +139,17 @@ def prepare(
         )
     scaling = Scaling(scale=scale, offset=tuple(float(o) for o in offset))
     scaled = scaling.apply(positions)
-    return Dataset(scaled[training], scaled[validation], training, scaling)
+    labels = [
+        None if forces is None else _labels(forces[part], scale / system.kT)
+        for part in (training, validation)
+    ]
+    return Dataset(scaled[training], scaled[validation], training, scaling, *labels)
+
+
+def _labels(forces: Float[np.ndarray, "frames beads dim"], unit: float) -> ForceLabels:
+    known = np.asarray(np.isfinite(forces).all(axis=(1, 2)))
+    scaled = np.where(known[:, None, None], unit * forces, 0.0).astype(np.float32)
+    return ForceLabels(jnp.asarray(scaled), jnp.asarray(known))
 
 
 def random_rotation(key: Key) -> Float[Array, "3 3"]:

@@ -25,7 +25,7 @@ from .objective import AbstractObjective, Evaluation, Molecule, Noised, Objectiv
 from .options import Options
 from .parallel import gather, ready, scatter, share
 from .process import AbstractProcess
-from .types import Features, Key, Scalar
+from .types import Features, ForceLabels, Key, Scalar
 
 T_MIN = 1e-5
 """Smallest diffusion time that is trained on; dynamics run here."""
@@ -126,14 +126,16 @@ class Stage(eqx.Module):
         centred: bool,
         seed: int,
         bonds: tuple[tuple[int, int], ...] = (),
+        labelled: tuple[np.ndarray, np.ndarray] | None = None,
         sharding: NamedSharding | None = None,
     ) -> tuple[Stage, TrainingState]:
         """Split a model in trained and frozen leaves and start its optimiser.
 
-        Constants that networks keep as NumPy arrays are frozen.
+        Constants that networks keep as NumPy arrays are frozen. Of `labelled`, scaled frames and
+        forces, objectives take their own constants.
         """
         parameters, frozen = eqx.partition(model, is_weight)
-        molecule = Molecule(len(features), bonds)
+        molecule = Molecule(len(features), bonds, labelled)
         stage = Stage(
             process,
             {name: term.build(molecule) for name, term in options.objectives.items()},
@@ -222,6 +224,7 @@ class Stage(eqx.Module):
         frames: Float[Array, "batch beads dim"],
         times: Float[Array, "batch times"],
         keys: Array,
+        labels: ForceLabels | None = None,
     ) -> dict[str, Float[Array, " _"]]:
         """Value of every objective, frame by frame.
 
@@ -237,26 +240,30 @@ class Stage(eqx.Module):
             count = max(1, round(fraction * size)) - taken
             part = order[taken : taken + count]
             names = [name for name, own in fractions.items() if own >= fraction]
-            chosen = (frames, times, keys)
+            chosen = (frames, times, keys, labels)
             if count < size:
                 chosen = jax.tree.map(lambda a, part=part: a[part], chosen)
-            found = jax.vmap(lambda x, t, k, names=names: self._frame(model, x, t, k, names))(
-                *chosen
-            )
+            found = jax.vmap(
+                lambda x, t, k, label, names=names: self._frame(model, x, t, k, label, names)
+            )(*chosen)
             for name in names:
                 values[name].append(found[name])
             taken += count
         return {name: jnp.concatenate(parts) for name, parts in values.items()}
 
     def update(
-        self, state: TrainingState, data: Float[Array, "frames beads dim"]
+        self,
+        state: TrainingState,
+        data: Float[Array, "frames beads dim"],
+        labels: ForceLabels | None = None,
     ) -> tuple[TrainingState, dict[str, Scalar]]:
         """One optimiser step."""
         index, times, keys = self.draw(data.shape[0], state.step)
-        frames, times, keys = scatter((data[index], times, keys), self.sharding)
+        labels = jax.tree.map(lambda a: a[index], labels)
+        frames, times, keys, labels = scatter((data[index], times, keys, labels), self.sharding)
 
         def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
-            values = self.terms(self.model(parameters), frames, times, keys)
+            values = self.terms(self.model(parameters), frames, times, keys, labels)
             means = {name: jnp.mean(value) for name, value in values.items()}
             total = sum(
                 (self.options.objectives[name].weight * mean for name, mean in means.items()),
@@ -286,11 +293,15 @@ class Stage(eqx.Module):
         clean: Float[Array, "beads dim"],
         times: Float[Array, " times"],
         key: Key,
+        label: ForceLabels | None,
         names: list[str],
     ) -> dict[str, Scalar]:
         turn, noise, probe = jax.random.split(key, 3)
         if self.options.rotate:
-            clean = clean @ random_rotation(turn).T
+            rotation = random_rotation(turn)
+            clean = clean @ rotation.T
+            if label is not None:
+                label = label._replace(force=label.force @ rotation.T)
         noised = Noised.draw(
             clean,
             times,
@@ -299,6 +310,7 @@ class Stage(eqx.Module):
             noise,
             centred=self.centred,
             antithetic=self.options.antithetic,
+            label=label,
         )
         evaluation = Evaluation(model, self.process, noised)
         return {
@@ -314,6 +326,7 @@ def run_block(
     data: Float[Array, "frames beads dim"],
     n_steps: int,
     *,
+    labels: ForceLabels | None = None,
     program: Callable[..., Any] | None = None,
 ) -> tuple[TrainingState, dict[str, Float[np.ndarray, " steps"]]]:
     """Run at most `MAX_BLOCK` optimiser steps on the device without a word to the host.
@@ -322,15 +335,18 @@ def run_block(
     is what `ready_block` has compiled, if it has.
     """
     run = program or _run_block
-    state, logs = run(stage, state, data, _count(stage, n_steps))
+    state, logs = run(stage, state, data, labels, _count(stage, n_steps))
     return state, {name: np.asarray(values)[:n_steps] for name, values in logs.items()}
 
 
 def ready_block(
-    stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"]
+    stage: Stage,
+    state: TrainingState,
+    data: Float[Array, "frames beads dim"],
+    labels: ForceLabels | None = None,
 ) -> Callable[..., Any]:
     """Compile the program of `run_block` in every process before the first one calls it."""
-    return ready(_run_block, stage, state, data, _count(stage, 1))
+    return ready(_run_block, stage, state, data, labels, _count(stage, 1))
 
 
 def _count(stage: Stage, n_steps: int) -> Int[Array, ""]:
@@ -342,11 +358,12 @@ def _run_block(
     stage: Stage,
     state: TrainingState,
     data: Float[Array, "frames beads dim"],
+    labels: ForceLabels | None,
     n_steps: Int[Array, ""],
 ) -> tuple[TrainingState, dict[str, Float[Array, " steps"]]]:
     def step(i, carry):
         state, logs = carry
-        state, log = stage.update(state, data)
+        state, log = stage.update(state, data, labels)
         return state, {name: logs[name].at[i].set(log[name]) for name in logs}
 
     logs = {name: jnp.zeros(MAX_BLOCK) for name in (*stage.objectives, "loss", "gradient_norm")}

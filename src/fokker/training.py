@@ -27,7 +27,7 @@ from .model import Mixture, build_model
 from .network import NetworkInputs
 from .stage import MAX_BLOCK, Stage, TrainingOptions, TrainingState, ready_block, run_block
 from .system import System
-from .types import Features
+from .types import Features, ForceLabels
 
 BLOCK = MAX_BLOCK
 """Optimiser steps between two words to the host."""
@@ -88,6 +88,15 @@ def with_rotation(expert: ExpertOptions, system: System) -> TrainingOptions:
     if rotate is None:
         rotate = system.dim == 3 and not expert.network.rotation_invariant
     return expert.training.model_copy(update={"rotate": rotate})
+
+
+def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scaled training frames whose forces are known, and these; None if there are none."""
+    labels = dataset.training_labels
+    if labels is None:
+        return None
+    known = np.asarray(labels.known)
+    return dataset.training[known], np.asarray(labels.force)[known]
 
 
 def inference_group(
@@ -157,6 +166,7 @@ def train(
         if primary:
             _rewind(log, start, progress["step"])
     data = parallel.share(jnp.asarray(dataset.training), sharding)
+    labels = parallel.share(dataset.training_labels, sharding)
     features = features_of(system)
     for index in range(start, len(config.experts)):
         expert = config.experts[index]
@@ -170,6 +180,7 @@ def train(
             centred=system.centred,
             seed=config.seed * 1000 + index,
             bonds=system.bonds,
+            labelled=labelled_frames(dataset),
             sharding=sharding,
         )
         if restored is not None:
@@ -177,7 +188,7 @@ def train(
             restored = None
 
         last_saved = time.monotonic()
-        for block in _blocks(stage, state, data, dataset):
+        for block in _blocks(stage, state, data, labels, dataset):
             state = block.state
             counter += block.length
             model = _with_expert(model, index, stage.model(parallel.local(state.average)))
@@ -214,22 +225,25 @@ class _Block:
 
 
 def _blocks(
-    stage: Stage, state: TrainingState, data: Float[Array, "frames beads dim"], dataset: Dataset
+    stage: Stage,
+    state: TrainingState,
+    data: Float[Array, "frames beads dim"],
+    labels: ForceLabels | None,
+    dataset: Dataset,
 ) -> Iterator[_Block]:
     total = int(stage.n_steps)
     shared, state = parallel.share((stage, state), stage.sharding)
-    program = ready_block(shared, state, data)
+    program = ready_block(shared, state, data, labels)
     while (step := int(state.step)) < total:
         length = min(BLOCK, total - step)
         began = time.monotonic()
         before = state
-        state, logs = run_block(shared, state, data, length, program=program)
+        state, logs = run_block(shared, state, data, length, labels=labels, program=program)
         values = {name: np.asarray(value) for name, value in logs.items()}
         bad = ~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"])
         if bad.any():
             first = int(np.argmax(bad))
-            frames = jnp.asarray(dataset.training)
-            raise FokkerError(_diagnosis(stage, parallel.local(before), frames, first, dataset))
+            raise FokkerError(_diagnosis(stage, parallel.local(before), first, dataset))
         terms = {n: float(v.mean()) for n, v in values.items() if n in stage.objectives}
         record = {
             "step": step + length,
@@ -240,45 +254,51 @@ def _blocks(
             "seconds": round(time.monotonic() - began, 4),
         }
         if len(dataset.validation) and ((step // BLOCK) % 8 == 0 or step + length == total):
-            record["validation"] = _validate(stage, parallel.local(state), dataset.validation)
+            record["validation"] = _validate(stage, parallel.local(state), dataset)
         yield _Block(state, length, record)
 
 
-def _validate(
-    stage: Stage, state: TrainingState, frames: Float[np.ndarray, "frames beads dim"]
-) -> dict[str, float]:
+def _validate(stage: Stage, state: TrainingState, dataset: Dataset) -> dict[str, float]:
     """Terms of the averaged model on held-out frames, with the same noise every time."""
-    thinned = frames[:: max(1, len(frames) // VALIDATION_FRAMES)]
-    values = _terms_at(stage, state.average, jnp.asarray(thinned), jnp.asarray(2**30))
+    every = max(1, len(dataset.validation) // VALIDATION_FRAMES)
+    frames = jnp.asarray(dataset.validation[::every])
+    labels = jax.tree.map(lambda a: a[::every], dataset.validation_labels)
+    values = _terms_at(stage, state.average, frames, labels, jnp.asarray(2**30))
     return {name: float(jnp.mean(value)) for name, value in values.items()}
 
 
 @eqx.filter_jit
 def _terms_at(
-    stage: Stage, parameters: Any, data: Float[Array, "frames beads dim"], step: Int[Array, ""]
+    stage: Stage,
+    parameters: Any,
+    data: Float[Array, "frames beads dim"],
+    labels: ForceLabels | None,
+    step: Int[Array, ""],
 ) -> dict[str, Float[Array, " _"]]:
     index, times, keys = stage.draw(data.shape[0], step)
-    return stage.terms(stage.model(parameters), data[index], times, keys)
+    labels = jax.tree.map(lambda a: a[index], labels)
+    return stage.terms(stage.model(parameters), data[index], times, keys, labels)
 
 
 def _diagnosis(
     stage: Stage,
     state: TrainingState,
-    data: Float[Array, "frames beads dim"],
     offset: int,
     dataset: Dataset,
 ) -> str:
     """Repeat the steps up to the bad one and say which term, time and frame broke it."""
     stage = dataclasses.replace(stage, sharding=None)
+    data, labels = jnp.asarray(dataset.training), dataset.training_labels
     for _ in range(offset):
-        state, _logs = run_block(stage, state, data, 1)
+        state, _logs = run_block(stage, state, data, 1, labels=labels)
     index, times, keys = stage.draw(data.shape[0], state.step)
+    chosen = jax.tree.map(lambda a: a[index], labels)
     where = f"training stopped at step {int(state.step)}"
     remedy = "lower the learning rate or look at that frame; the last checkpoint is kept"
     for name, term in stage.objectives.items():
         alone = eqx.tree_at(lambda s: s.objectives, stage, {name: term})
         model = stage.model(state.parameters)
-        values = alone.terms(model, data[index], times, keys)[name]
+        values = alone.terms(model, data[index], times, keys, chosen)[name]
         broken = ~np.isfinite(np.asarray(values))
         if broken.any():
             row = int(np.argmax(broken))

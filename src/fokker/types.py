@@ -6,7 +6,7 @@ written for a single frame; batches appear only where `jax.vmap` is applied, at 
 
 from typing import NamedTuple, TypeAlias
 
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 Scalar: TypeAlias = Float[Array, ""]
 Time: TypeAlias = Float[Array, ""]
@@ -23,3 +23,19 @@ class NoiseLevel(NamedTuple):
 
     alpha: Scalar
     sigma: Scalar
+
+
+class ForceLabels(NamedTuple):
+    """Forces that are known in clean frames, in scaled coordinates; a pytree of arrays.
+
+    Attributes
+    ----------
+    force
+        `s F / kT` with the data scale s: its mean given the frame is the score at t = 0. Shape
+        (beads, dim), or with a leading axis of frames; zero where it is not known.
+    known
+        Whether it is known; a scalar, or one a frame.
+    """
+
+    force: Float[Array, "*frames beads dim"]
+    known: Bool[Array, "*frames"]

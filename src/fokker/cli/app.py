@@ -90,6 +90,7 @@ def train(
     stride: settings.Stride = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
+    forces: settings.Forces = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
 ) -> None:
@@ -115,6 +116,7 @@ def train(
             stride=stride,
             mapping=mapping,
             variables=variables,
+            forces=forces,
         )
         do_train(chosen, out, resume, stop)
 
@@ -230,6 +232,7 @@ def run(
     stride: settings.Stride = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
+    forces: settings.Forces = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
@@ -258,6 +261,7 @@ def run(
             stride=stride,
             mapping=mapping,
             variables=variables,
+            forces=forces,
         )
         do_train(chosen, out, resume, stop)
         folder = RunFolder(out)

@@ -37,6 +37,7 @@ def inspect(
     stride: settings.Stride = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
+    forces: settings.Forces = None,
     out: Annotated[
         Path | None, typer.Option("--json", help="Write everything to this file as JSON.")
     ] = None,
@@ -65,6 +66,7 @@ def inspect(
                 stride=stride,
                 mapping=mapping,
                 variables=variables,
+                forces=forces,
             )
         with console.status("inspecting") as status:
             found = work(target, on_message=status.update)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .. import checkpoint, parallel
 from ..config import Config
-from ..data import prepare
+from ..data import Dataset, prepare
 from ..errors import FokkerError
 from ..interruption import Stop
 from ..metrics import GeometryLimits
@@ -61,13 +61,17 @@ def train(
     trajectory = load_trajectory(config)
     system = trajectory.system
     dataset = prepare(
-        trajectory.positions, system, validation_fraction=config.system.validation_fraction
+        trajectory.positions,
+        system,
+        validation_fraction=config.system.validation_fraction,
+        forces=trajectory.forces,
     )
     limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
     on_message(
         f"{system.name}: {system.n_beads} beads, {len(dataset.training):,} training and "
         f"{len(dataset.validation):,} validation frames, kT = {system.kT:.4g}"
         + (" kJ/mol" if system.dim == 3 else "")
+        + _labelled(dataset)
     )
     with folder.locked():
         exists = _continues(folder, config, resume)
@@ -104,6 +108,11 @@ def train(
             # an error on its way out says more than a second one about the same disk
             with contextlib.suppress(*[FokkerError] if sys.exc_info()[0] else []):
                 folder.note(training={"seconds": seconds, "steps": steps, "devices": n_devices})
+
+
+def _labelled(dataset: Dataset) -> str:
+    labels = dataset.training_labels
+    return "" if labels is None else f", {int(labels.known.sum()):,} training frames with forces"
 
 
 def _continues(folder: RunFolder, config: Config, resume: bool) -> bool:
