@@ -15,7 +15,7 @@ LAYERS = [
     ("errors", "types", "units", "options", "interruption"),
     ("variables", "padding"),
     ("system", "process", "parallel", "pool"),
-    ("network", "potential", "metrics", "checkpoint"),
+    ("network", "potential", "metrics", "checkpoint", "force_map"),
     ("model", "trajectory", "many"),
     ("objective", "sampler", "dynamics", "data", "report"),
     ("stage", "datasets", "emphasis"),

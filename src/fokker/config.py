@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .dynamics import IntegratorOptions
 from .errors import FokkerError
+from .force_map import ForceMap
 from .model import edges_of
 from .network import NetworkOptions
 from .options import Options
@@ -32,7 +33,18 @@ class MoleculeOptions(Options):
 
     kind: Literal["molecule"] = "molecule"
     name: str = "molecule"
-    trajectory: tuple[str, ...] = Field(min_length=1, description="files that mdtraj reads")
+    trajectory: tuple[str, ...] = Field(
+        default=(), description="files that mdtraj reads; may be empty if there are `forces`"
+    )
+    forces: tuple[str, ...] = Field(
+        default=(),
+        description="NPZ or HDF5 files of more frames, with forces on all atoms (kJ/mol/nm)",
+    )
+    force_map: ForceMap = Field(
+        default="optimal",
+        description="optimal: coefficients of least noise (arXiv 2302.07071); atoms: the forces on "
+        "the atoms of a bead, summed",
+    )
     topology: str = Field(description="PDB or another topology that mdtraj reads")
     select: str = Field(
         default="not element H", description="atoms that take part, in mdtraj's language"
@@ -50,6 +62,17 @@ class MoleculeOptions(Options):
         default=(), description="independent frames for evaluation, never trained on"
     )
     validation_fraction: float = Field(default=0.05, ge=0, le=0.5, description="in time blocks")
+
+    @model_validator(mode="after")
+    def _has_frames(self) -> MoleculeOptions:
+        if not self.trajectory and not self.forces:
+            raise ValueError("there are no frames; give a trajectory, or a file with forces")
+        return self
+
+    @property
+    def without_forces(self) -> tuple[str, ...]:
+        """Trajectory files that are not read as files with forces."""
+        return tuple(name for name in self.trajectory if name not in self.forces)
 
 
 class MoleculesOptions(Options):
@@ -119,7 +142,7 @@ class ExpertOptions(Options):
         low, high = self.interval
         if not 0.0 <= low < high <= 1.0:
             raise ValueError(f"interval [{low}, {high}] must lie within [0, 1] and be increasing")
-        needs_energy = [n for n in self.training.objectives if n != "dsm"]
+        needs_energy = [n for n in self.training.objectives if n not in ("dsm", "force-matching")]
         if self.kind == "score" and needs_energy:
             raise ValueError(f'{needs_energy[0]} needs kind = "energy", this expert has "score"')
         return self

@@ -13,7 +13,7 @@ from .many import Many
 from .options import Options
 from .pool import Pool
 from .system import System
-from .types import Key
+from .types import ForceLabels, Key
 
 
 class Scaling(Options):
@@ -49,6 +49,8 @@ class Dataset:
         Back to user units.
     many
         What there is besides if the frames are of many molecules, one after another, and padded.
+    training_labels, validation_labels
+        Forces that are known; None if there are none at all.
     """
 
     training: Float[np.ndarray, "frames beads dim"]
@@ -56,18 +58,21 @@ class Dataset:
     training_index: Int[np.ndarray, " frames"]
     scaling: Scaling
     many: Many | None = None
+    training_labels: ForceLabels | None = None
+    validation_labels: ForceLabels | None = None
 
     @property
     def pool(self) -> Pool:
         """Training frames on the device."""
         shares = None if self.many is None else self.many.training.shares
-        return Pool(jnp.asarray(self.training), shares)
+        return Pool(jnp.asarray(self.training), shares, labels=self.training_labels)
 
     def validation_pool(self, most: int) -> Pool:
         """About so many of the held-out frames, evenly spread, on the device."""
         every = max(1, len(self.validation) // most)
         if self.many is None:
-            return Pool(jnp.asarray(self.validation[::every]))
+            labels = jax.tree.map(lambda a: a[::every], self.validation_labels)
+            return Pool(jnp.asarray(self.validation[::every]), labels=labels)
         rows, ranges = self.many.validation.thinned(every)
         return Pool(jnp.asarray(self.validation[rows]), ranges.shares)
 
@@ -123,6 +128,7 @@ def prepare(
     system: System,
     *,
     validation_fraction: float = 0.05,
+    forces: Float[np.ndarray, "frames beads dim"] | None = None,
 ) -> Dataset:
     """Split, centre and scale a trajectory.
 
@@ -137,6 +143,8 @@ def prepare(
         Says whether translation is removed.
     validation_fraction
         Share of frames held out, in time blocks.
+    forces
+        On the beads, in user units; NaN in frames where they are not known.
 
     Raises
     ------
@@ -156,7 +164,17 @@ def prepare(
         )
     scaling = Scaling(scale=scale, offset=tuple(float(o) for o in offset))
     scaled = scaling.apply(positions)
-    return Dataset(scaled[training], scaled[validation], training, scaling)
+    labels = [
+        None if forces is None else _labels(forces[part], scale / system.kT)
+        for part in (training, validation)
+    ]
+    return Dataset(scaled[training], scaled[validation], training, scaling, None, *labels)
+
+
+def _labels(forces: Float[np.ndarray, "frames beads dim"], unit: float) -> ForceLabels:
+    known = np.asarray(np.isfinite(forces).all(axis=(1, 2)))
+    scaled = np.where(known[:, None, None], unit * forces, 0.0).astype(np.float32)
+    return ForceLabels(jnp.asarray(scaled), jnp.asarray(known))
 
 
 def random_rotation(key: Key) -> Float[Array, "3 3"]:

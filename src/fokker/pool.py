@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .types import Key
+from .types import ForceLabels, Key
 
 
 class Shares(NamedTuple):
@@ -55,11 +55,14 @@ class Pool(eqx.Module):
         None if all are of one molecule.
     emphasis
         None if all frames of a molecule are drawn alike.
+    labels
+        Forces that are known in the frames; None if there are none at all.
     """
 
     frames: Float[Array, "frames beads dim"]
     shares: Shares | None = None
     emphasis: Emphasis | None = None
+    labels: ForceLabels | None = None
 
     def weights(self, index: Int[Array, " batch"]) -> Float[Array, " batch"] | None:
         """What the losses of frames count for; None if all count alike."""

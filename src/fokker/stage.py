@@ -26,7 +26,7 @@ from .options import Options
 from .parallel import gather, ready, scatter, share
 from .pool import Pool
 from .process import AbstractProcess
-from .types import Features, Key, Scalar
+from .types import Features, ForceLabels, Key, Scalar
 
 T_MIN = 1e-5
 """Smallest diffusion time that is trained on; dynamics run here."""
@@ -122,6 +122,8 @@ class Batch(NamedTuple):
         Number of the molecule of each frame; None if there is one.
     weight
         What the losses of each frame count for; None if all count alike.
+    labels
+        Forces that are known in the frames; None if there are none at all.
     """
 
     index: Int[Array, " batch"]
@@ -130,6 +132,7 @@ class Batch(NamedTuple):
     keys: Array
     molecule: Int[Array, " batch"] | None = None
     weight: Float[Array, " batch"] | None = None
+    labels: ForceLabels | None = None
 
 
 class Stage(eqx.Module):
@@ -164,15 +167,18 @@ class Stage(eqx.Module):
         centred: bool,
         seed: int,
         molecules: Sequence[Molecule] = (),
+        labelled: tuple[np.ndarray, np.ndarray] | None = None,
         sharding: NamedSharding | None = None,
     ) -> tuple[Stage, TrainingState]:
         """Split a model in trained and frozen leaves and start its optimiser.
 
         Constants that networks keep as NumPy arrays are frozen. If features have a leading axis of
-        molecules, `molecules` are these.
+        molecules, `molecules` are these. Of `labelled`, scaled frames and forces, objectives take
+        their own constants.
         """
         parameters, frozen = eqx.partition(model, is_weight)
         molecules = molecules or (Molecule(len(features.kind)),)
+        molecules = tuple(each._replace(labelled=labelled) for each in molecules)
         many = features.kind.ndim == 2
         stage = Stage(
             process,
@@ -235,7 +241,8 @@ class Stage(eqx.Module):
         low, high = self.interval
         times = low + (high - low) * u**self.options.time_power
         keys = jax.random.split(each, size)
-        return Batch(index, pool.frames[index], times, keys, molecule, pool.weights(index))
+        labels = jax.tree.map(lambda a: a[index], pool.labels)
+        return Batch(index, pool.frames[index], times, keys, molecule, pool.weights(index), labels)
 
     def _partners(
         self, u: Float[Array, " batch"], n: int, key: Key
@@ -320,8 +327,12 @@ class Stage(eqx.Module):
         if one.molecule is not None:
             features, objectives = _of_molecule((features, objectives), one.molecule)
         turn, noise, probe = jax.random.split(one.keys, 3)
+        label = one.labels
         if self.options.rotate:
-            clean = clean @ random_rotation(turn).T
+            rotation = random_rotation(turn)
+            clean = clean @ rotation.T
+            if label is not None:
+                label = label._replace(force=label.force @ rotation.T)
         noised = Noised.draw(
             clean,
             one.times,
@@ -330,6 +341,7 @@ class Stage(eqx.Module):
             noise,
             centred=self.centred,
             antithetic=self.options.antithetic,
+            label=label,
         )
         evaluation = Evaluation(model, self.process, noised)
         return {
@@ -369,6 +381,7 @@ def run_block(
     pool: Pool,
     n_steps: int,
     *,
+    labels: ForceLabels | None = None,
     program: Callable[..., Any] | None = None,
 ) -> tuple[TrainingState, dict[str, Float[np.ndarray, " steps"]]]:
     """Run at most `MAX_BLOCK` optimiser steps on the device without a word to the host.

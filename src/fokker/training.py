@@ -132,6 +132,15 @@ def with_emphasis(pool: Pool, expert: ExpertOptions, system: System, dataset: Da
     return pool if found is None else dataclasses.replace(pool, emphasis=found)
 
 
+def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scaled training frames whose forces are known, and these; None if there are none."""
+    labels = dataset.training_labels
+    if labels is None:
+        return None
+    known = np.asarray(labels.known)
+    return dataset.training[known], np.asarray(labels.force)[known]
+
+
 def inference_group(
     model: Mixture, start_frames: Float[np.ndarray, "start beads dim"]
 ) -> dict[str, Any]:
@@ -215,6 +224,7 @@ def train(
             centred=system.centred,
             seed=config.seed * 1000 + index,
             molecules=molecules,
+            labelled=labelled_frames(dataset),
             sharding=sharding,
         )
         if restored is not None:

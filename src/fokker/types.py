@@ -50,3 +50,19 @@ class Features(NamedTuple):
     kind: Int[Array, " beads"]
     present: Bool[Array, " beads"] | None
     separation: Int[Array, "beads beads"]
+
+
+class ForceLabels(NamedTuple):
+    """Forces that are known in clean frames, in scaled coordinates; a pytree of arrays.
+
+    Attributes
+    ----------
+    force
+        `s F / kT` with the data scale s: its mean given the frame is the score at t = 0. Shape
+        (beads, dim), or with a leading axis of frames; zero where it is not known.
+    known
+        Whether it is known; a scalar, or one a frame.
+    """
+
+    force: Float[Array, "*frames beads dim"]
+    known: Bool[Array, "*frames"]

@@ -105,6 +105,7 @@ def train(
     variables: settings.Variables = None,
     folder: settings.Folder = None,
     validation: settings.Validation = None,
+    forces: settings.Forces = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
 ) -> None:
@@ -132,6 +133,7 @@ def train(
             variables=variables,
             folder=folder,
             validation=validation,
+            forces=forces,
         )
         do_train(chosen, out, resume, stop)
 
@@ -270,6 +272,7 @@ def run(
     variables: settings.Variables = None,
     folder: settings.Folder = None,
     validation: settings.Validation = None,
+    forces: settings.Forces = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
@@ -301,6 +304,7 @@ def run(
             variables=variables,
             folder=folder,
             validation=validation,
+            forces=forces,
         )
         do_train(chosen, out, resume, stop)
         RunFolder(out).note(command=_command())

@@ -38,6 +38,7 @@ def inspect(
     stride: settings.Stride = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
+    forces: settings.Forces = None,
     out: Annotated[
         Path | None, typer.Option("--json", help="Write everything to this file as JSON.")
     ] = None,
@@ -67,6 +68,7 @@ def inspect(
                 stride=stride,
                 mapping=mapping,
                 variables=variables,
+                forces=forces,
             )
             do_make_data(target, stop)
         with console.status("inspecting") as status:

@@ -10,7 +10,7 @@ import typer
 
 from ..config import Config, parse, read_toml
 from ..errors import FokkerError
-from ..presets import assignment, combine, merge
+from ..presets import assignment, combine, merge, with_force_matching
 from ..variables import parse_choice
 
 System = Annotated[
@@ -83,6 +83,13 @@ Variables = Annotated[
         "Repeatable.",
     ),
 ]
+Forces = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Frames with forces: NPZ (positions in nm, forces in kJ/mol/nm, of all atoms) or "
+        "HDF5. Beside --trajectory, or in its place. Repeatable."
+    ),
+]
 Stride = Annotated[int | None, typer.Option(min=1, help="Keep every n-th frame.")]
 Reference = Annotated[
     list[Path] | None,
@@ -115,6 +122,7 @@ def configuration(
     variables: Sequence[str] | None = None,
     folder: str | None = None,
     validation: str | None = None,
+    forces: Sequence[str] | None = None,
 ) -> Config:
     """Resolve presets, file and flags to a configuration.
 
@@ -125,6 +133,7 @@ def configuration(
     """
     own = {
         "trajectory": list(trajectory) if trajectory else None,
+        "forces": list(forces) if forces else None,
         "topology": topology,
         "select": select,
         "temperature": temperature,
@@ -147,6 +156,8 @@ def configuration(
     for text in changes or ():
         assigned = merge(assigned, assignment(text))
     raw = combine(system, method, [*parts, flags, assigned], effort=effort)
+    if raw.get("system", {}).get("forces"):
+        raw = with_force_matching(raw)
     if system == "molecule":
         _need_files(raw.get("system", {}))
     if raw.get("system", {}).get("kind") == "molecules":
@@ -156,7 +167,7 @@ def configuration(
 
 def _need_files(given: dict[str, Any]) -> None:
     for key in ("trajectory", "topology", "temperature"):
-        if key not in given:
+        if key not in given and not (key == "trajectory" and given.get("forces")):
             raise FokkerError(
                 f"system `molecule` needs --{key}; for example fokker run molecule "
                 "--trajectory md.xtc --topology md.pdb --temperature 300."

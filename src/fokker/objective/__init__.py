@@ -10,6 +10,7 @@ from .diffclf import ClassificationOptions, DiffusiveClassification
 from .dsm import DenoisingOptions, DenoisingScoreMatching
 from .fitted import FittedFokkerPlanck, FittedOptions
 from .fokker_planck import FokkerPlanck, FokkerPlanckOptions
+from .force_matching import ForceMatching, ForceMatchingOptions
 from .residual import exact_residual
 from .rne import RadonNikodym, RadonNikodymOptions
 from .torsion import TorsionOptions, TorsionScoreMatching
@@ -19,6 +20,7 @@ ObjectiveOptions = Annotated[
     | ClassificationOptions
     | FittedOptions
     | FokkerPlanckOptions
+    | ForceMatchingOptions
     | RadonNikodymOptions
     | TimeScoreOptions
     | TorsionOptions,
@@ -36,6 +38,8 @@ __all__ = [
     "FittedOptions",
     "FokkerPlanck",
     "FokkerPlanckOptions",
+    "ForceMatching",
+    "ForceMatchingOptions",
     "Molecule",
     "Noised",
     "ObjectiveOptions",

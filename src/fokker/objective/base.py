@@ -7,12 +7,13 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..model import AbstractEnergy, AbstractScore
 from ..padding import centre, count, keep
 from ..process import AbstractProcess
-from ..types import Features, Key, Positions, Scalar
+from ..types import Features, ForceLabels, Key, Positions, Scalar
 
 
 class Molecule(NamedTuple):
@@ -24,10 +25,14 @@ class Molecule(NamedTuple):
         Number of beads; 0 if there is no molecule.
     bonds
         Bonded pairs of beads.
+    labelled
+        Scaled frames and the scaled forces on them, shape (frames, beads, dim) each; None if no
+        force is known.
     """
 
     n_beads: int = 0
     bonds: tuple[tuple[int, int], ...] = ()
+    labelled: tuple[np.ndarray, np.ndarray] | None = None
 
 
 NO_MOLECULE = Molecule()
@@ -49,6 +54,8 @@ class Noised(eqx.Module):
         Shape (K, beads, dim).
     centred
         Whether the noise lives in the centre-of-mass-free space.
+    label
+        Force in the clean frame; None if no force is known in any frame.
     """
 
     clean: Positions
@@ -57,6 +64,7 @@ class Noised(eqx.Module):
     frames: Float[Array, "times beads dim"]
     features: Features
     centred: bool = eqx.field(static=True)
+    label: ForceLabels | None = None
 
     @staticmethod
     def draw(
@@ -68,6 +76,7 @@ class Noised(eqx.Module):
         *,
         centred: bool,
         antithetic: bool = False,
+        label: ForceLabels | None = None,
     ) -> "Noised":
         r"""Noise one frame.
 
@@ -87,6 +96,8 @@ class Noised(eqx.Module):
             Whether the noise lives in the centre-of-mass-free space.
         antithetic
             Whether 2 K frames come out, in the order (+, times), (-, times).
+        label
+            Force in the frame.
         """
         noise = jax.random.normal(key, clean.shape, clean.dtype)
         clean = keep(clean, features.present)
@@ -97,7 +108,7 @@ class Noised(eqx.Module):
         noise = signs[:, None, None] * noise
         alpha, sigma = jax.vmap(process.level)(times)
         frames = alpha[:, None, None] * clean + sigma[:, None, None] * noise
-        return Noised(clean, noise, times, frames, features, centred)
+        return Noised(clean, noise, times, frames, features, centred, label)
 
     @property
     def degrees_of_freedom(self) -> int | Int[Array, ""]:

@@ -58,7 +58,7 @@ class TorsionScoreMatching(AbstractObjective):
     @staticmethod
     def of(molecule: Molecule) -> "TorsionScoreMatching":
         """Find the rotatable bonds: inner ones, not in a ring."""
-        n_beads, bonds = molecule
+        n_beads, bonds = molecule.n_beads, molecule.bonds
         identity = np.eye(n_beads, dtype=np.float32)
         found = [(j, k, far) for j, k in bonds if (far := _far_side(bonds, j, k))]
         shape = (len(found), n_beads)

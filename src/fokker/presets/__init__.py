@@ -67,6 +67,27 @@ def combine(
     return {k: v for k, v in raw.items() if k not in ("description", "base", "hidden")}
 
 
+def with_force_matching(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Put `force-matching` in the place of `dsm` and `torsion` in every expert that has `dsm`.
+
+    Parameters
+    ----------
+    raw
+        A whole raw configuration; an expert that names `force-matching` is left as it is.
+    """
+    experts = []
+    for expert in raw["experts"]:
+        training = expert.get("training", {})
+        objectives = dict(training.get("objectives", {"dsm": {}}))
+        if "dsm" in objectives and "force-matching" not in objectives:
+            own = {key: value for key, value in objectives.pop("dsm").items() if key == "weight"}
+            if "torsion" in objectives:
+                own["torsions"] = objectives.pop("torsion").get("weight", 1.0)
+            objectives = {"force-matching": own, **objectives}
+        experts.append({**expert, "training": {**training, "objectives": objectives}})
+    return {**raw, "experts": experts}
+
+
 def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested tables; a table that names another component replaces the old one.
 

@@ -7,6 +7,7 @@ in Python (`dcd`, `xtc`, `trr`, `netcdf`, `npy`): a cut or hostile file is told 
 code sees it.
 """
 
+from .labelled import LabelledFrames, read_labelled
 from .reading import Trajectory, box_of, read_frames, read_molecule, read_trajectory
 from .topology import system_from_topology, topology_of, write_topology
 from .writing import SUFFIXES, FrameWriter, check_output_path
@@ -14,10 +15,12 @@ from .writing import SUFFIXES, FrameWriter, check_output_path
 __all__ = [
     "SUFFIXES",
     "FrameWriter",
+    "LabelledFrames",
     "Trajectory",
     "box_of",
     "check_output_path",
     "read_frames",
+    "read_labelled",
     "read_molecule",
     "read_trajectory",
     "system_from_topology",

@@ -27,11 +27,14 @@ class Trajectory:
         What moves.
     lengths
         Frames of each file, which are put end to end; empty if they are one piece.
+    forces
+        On the beads, kJ/mol/nm, NaN in frames that have none; None if no frame has any.
     """
 
     positions: Float[np.ndarray, "frames beads dim"]
     system: System
     lengths: tuple[int, ...] = ()
+    forces: Float[np.ndarray, "frames beads dim"] | None = None
 
 
 def read_molecule(
@@ -167,7 +170,7 @@ def _read(
     if stride < 1:
         raise FokkerError(f"stride: {stride} is not a positive number; use 1 to keep every frame.")
     source = open_source(path, system)
-    part = _part(path, source.n_atoms, system)
+    part = part_of(path, source.n_atoms, system)
     bonded = system.length_unit == "nm" and system.dim == 3 and len(part.bonds) > 0
     usual = None
     kept = [np.empty((0, system.n_beads, system.dim), np.float32)]
@@ -217,7 +220,7 @@ def _whole(
     return frames, usual
 
 
-def _part(path: Path, n_atoms: int, system: System) -> Part:
+def part_of(path: Path, n_atoms: int, system: System) -> Part:
     """What to read from a file with so many atoms."""
     mapping = system.mapping
     bonds = np.array(system.bonds, int).reshape(-1, 2)

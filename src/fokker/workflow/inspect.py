@@ -90,11 +90,10 @@ def _source(config: Config, trajectory: Trajectory) -> dict[str, Any]:
     options, system = config.system, trajectory.system
     if not isinstance(options, MoleculeOptions):
         return {"files": [], "topology": None, "atoms": None, "temperature": None, "box": None}
-    paths = [resolve(name) for name in options.trajectory]
+    names = (*options.without_forces, *options.forces)
     return {
         "files": [
-            {"path": name, "frames": n}
-            for name, n in zip(options.trajectory, trajectory.lengths, strict=True)
+            {"path": name, "frames": n} for name, n in zip(names, trajectory.lengths, strict=True)
         ],
         "topology": options.topology,
         "atoms": system.mapping.n_atoms if system.mapping else None,
@@ -102,7 +101,8 @@ def _source(config: Config, trajectory: Trajectory) -> dict[str, Any]:
         "mapping": options.mapping,
         "stride": options.stride,
         "temperature": system.kT / BOLTZMANN,
-        "box": box_of(paths[0], system),
+        "box": box_of(resolve(names[0]), system) if options.without_forces else None,
+        "force_map": options.force_map if options.forces else None,
     }
 
 

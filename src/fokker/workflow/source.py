@@ -14,7 +14,13 @@ from ..config import EMBEDDED, Config, MoleculeOptions, MoleculesOptions
 from ..data import split_blocks
 from ..errors import FokkerError
 from ..system import System
-from ..trajectory import Trajectory, read_frames, read_trajectory, system_from_topology
+from ..trajectory import (
+    Trajectory,
+    read_frames,
+    read_labelled,
+    read_trajectory,
+    system_from_topology,
+)
 from ..variables import Context, choose
 
 GENERATED = "generated:"
@@ -87,14 +93,37 @@ def load_trajectory(config: Config, system: System | None = None) -> Trajectory:
 
         return load_toy(options.name, seed=0)
     given = system or bare_system(options)
-    paths = [resolve(name) for name in options.trajectory]
-    trajectory = read_trajectory(
-        paths, given, stride=options.stride, min_frames=MIN_TRAINING_FRAMES
-    )
+    trajectory = _read(options, given)
     if system is not None or not options.collective_variables:
         return trajectory
     chosen = choose(options.collective_variables, _context(options, trajectory))
     return replace(trajectory, system=given.model_copy(update={"collective_variables": chosen}))
+
+
+def _read(options: MoleculeOptions, system: System) -> Trajectory:
+    """Frames of the trajectory, then those with forces."""
+    paths = [resolve(name) for name in options.without_forces]
+    fewest = 1 if options.forces else MIN_TRAINING_FRAMES
+    parts, forces, lengths = [], [], ()
+    if paths:
+        plain = read_trajectory(paths, system, stride=options.stride, min_frames=fewest)
+        if not options.forces:
+            return plain
+        parts, lengths = [plain.positions], plain.lengths
+        forces = [np.full(plain.positions.shape, np.nan, np.float32)]
+    for name in options.forces:
+        labelled = read_labelled(
+            resolve(name), system, kind=options.force_map, stride=options.stride
+        )
+        parts.append(labelled.positions)
+        forces.append(labelled.forces)
+        lengths = (*lengths, len(labelled.positions))
+    if sum(lengths) < MIN_TRAINING_FRAMES:
+        raise FokkerError(
+            f"{', '.join(options.forces)}: {sum(lengths)} frame(s) in all, at least "
+            f"{MIN_TRAINING_FRAMES} are needed; give more frames."
+        )
+    return Trajectory(np.concatenate(parts), system, lengths, np.concatenate(forces))
 
 
 def bare_system(options: MoleculeOptions) -> System:

@@ -128,13 +128,17 @@ def _one(config: Config, on_message: Callable[[str], None]) -> _Subject:
     trajectory = load_trajectory(config)
     system = trajectory.system
     dataset = prepare(
-        trajectory.positions, system, validation_fraction=config.system.validation_fraction
+        trajectory.positions,
+        system,
+        validation_fraction=config.system.validation_fraction,
+        forces=trajectory.forces,
     )
     limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
     on_message(
         f"{system.name}: {system.n_beads} beads, {len(dataset.training):,} training and "
         f"{len(dataset.validation):,} validation frames, kT = {system.kT:.4g}"
         + (" kJ/mol" if system.dim == 3 else "")
+        + _labelled(dataset)
     )
     return _Subject(
         system.name,
@@ -165,6 +169,11 @@ def _many(config: Config, folder: RunFolder, on_message: Callable[[str], None]) 
     )
     metadata = describe_many(config, corpus)
     return _Subject(options.name, many.largest, dataset, metadata, NO_START_FRAMES, None)
+
+
+def _labelled(dataset: Dataset) -> str:
+    labels = dataset.training_labels
+    return "" if labels is None else f", {int(labels.known.sum()):,} training frames with forces"
 
 
 def _continues(folder: RunFolder, config: Config, resume: bool) -> bool:

@@ -1,0 +1,291 @@
+"""Frames with forces: NPZ and HDF5 files of atoms, mapped to beads.
+
+NPZ: arrays `positions` (frames, atoms, 3) in nm and `forces` in kJ/mol/nm; `names` (atoms,) are
+compared with the topology if they are there, and other arrays are left alone. HDF5: datasets
+`positions` or `coordinates` (as MDTraj has it) and `forces` at the top, or those of H5MD; a
+`units` attribute that says another unit is refused.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import FokkerError
+from ..force_map import ForceMap, force_map, internal_part, rigid_groups, virial_ratio
+from ..system import System
+from . import checks
+from .checks import Part
+from .contents import corrupt
+from .library import check_file, file_suffix
+from .reading import part_of
+
+SUFFIXES = (".npz", ".h5", ".hdf5", ".h5md")
+
+_LENGTH_UNITS = ("nm", "nanometer", "nanometers")
+_FORCE_UNITS = ("kJ/mol/nm", "kJ mol-1 nm-1", "kilojoule/mole/nanometer")
+_MOST_EXPANSION = 100
+_VIRIAL = (0.5, 2.0)
+
+
+class LabelledFrames(NamedTuple):
+    """Frames of beads with the forces on them, nm and kJ/mol/nm."""
+
+    positions: Float[np.ndarray, "frames beads 3"]
+    forces: Float[np.ndarray, "frames beads 3"]
+
+
+class _Arrays(NamedTuple):
+    positions: np.ndarray
+    forces: np.ndarray
+    names: tuple[str, ...] | None
+
+
+def read_labelled(
+    path: Path, system: System, *, kind: ForceMap = "optimal", stride: int = 1
+) -> LabelledFrames:
+    """Read frames with forces and map both to the beads.
+
+    Parameters
+    ----------
+    path
+        File with all atoms of the topology, or with the beads alone.
+    system
+        A molecule; its mapping says which atoms make a bead.
+    kind
+        How forces are mapped; see `fokker.force_map`.
+    stride
+        Keep every stride-th frame.
+
+    Returns
+    -------
+    LabelledFrames
+        Forces have neither a net force nor a net torque.
+
+    Raises
+    ------
+    FokkerError
+        On every kind of bad file, and on forces that do not fit positions and temperature.
+    """
+    if system.dim != 3:
+        raise FokkerError(f"{path}: forces are for molecules; system {system.name!r} is none.")
+    suffix = file_suffix(path)
+    if suffix not in SUFFIXES:
+        raise FokkerError(
+            f"{path}: frames with forces are read from {', '.join(SUFFIXES)}; write positions (nm) "
+            "and forces (kJ/mol/nm) with numpy.savez."
+        )
+    check_file(path, "file with forces")
+    held = _read_npz(path) if suffix == ".npz" else _read_hdf5(path)
+    n_atoms = held.positions.shape[1]
+    part = part_of(path, n_atoms, system)
+    _check_atoms(path, held, system)
+    positions = held.positions[::stride, part.atoms].astype(np.float32)
+    forces = held.forces[::stride, part.atoms].astype(np.float32)
+    _check_frames(path, positions, forces, part, stride)
+    groups = rigid_groups(positions, part.bonds)
+    position_map = np.zeros((system.n_beads, len(part.atoms)))
+    sizes = np.diff([*part.starts, len(part.members)])
+    position_map[np.repeat(np.arange(system.n_beads), sizes), part.members] = part.weights
+    coefficients = force_map(kind, position_map, forces, groups)
+    beads = part.beads(positions)
+    mapped = np.einsum("ba,nad->nbd", coefficients, forces)
+    pairs = system.bonds or tuple((i, i + 1) for i in range(system.n_beads - 1))
+    ratio, error = virial_ratio(mapped, beads, np.array(pairs, int), system.kT)
+    if not _VIRIAL[0] < ratio < _VIRIAL[1] and abs(ratio - 1.0) > 4.0 * error:
+        raise FokkerError(
+            f"{path}: the forces do not fit the positions: their virial is {ratio:.3g} times "
+            "that of equilibrium; check that they are forces and not gradients, in "
+            "kJ/mol/nm (kcal/mol/angstrom times 41.84), and the temperature."
+        )
+    return LabelledFrames(beads, internal_part(mapped, beads).astype(np.float32))
+
+
+def _check_atoms(path: Path, held: _Arrays, system: System) -> None:
+    """Compare names with those of the beads that are single atoms."""
+    mapping = system.mapping
+    if (
+        held.names is None
+        or mapping is None
+        or mapping.sizes
+        or held.positions.shape[1] != mapping.n_atoms
+    ):
+        return
+    for bead, atom in zip(system.beads, mapping.indices, strict=True):
+        if held.names[atom] != bead.name:
+            raise FokkerError(
+                f"{path}: atom {atom} (from 0) is called {held.names[atom]!r}, the topology has "
+                f"{bead.name!r} there; give the forces in the order of the topology."
+            )
+
+
+def _check_frames(
+    path: Path, positions: np.ndarray, forces: np.ndarray, part: Part, stride: int
+) -> None:
+    numbers = np.arange(len(positions)) * stride
+    checks.check_frames(path, positions, numbers)
+    finite = np.isfinite(forces).all(axis=(1, 2))
+    zero = (forces == 0).all(axis=(1, 2))
+    if not finite.all() or zero.any():
+        frame, what = numbers[finite.argmin()], "a force that is NaN or infinite"
+        if finite.all():
+            frame, what = numbers[zero.argmax()], "no force on any atom"
+        raise FokkerError(f"{path}: frame {frame} has {what}; remove such frames.")
+    if len(part.bonds):
+        lengths = checks.bond_lengths(positions, part.bonds)
+        usual = checks.usual_bond_lengths(lengths)
+        if part.chemical:
+            checks.check_units(path, usual.overall)
+        limit = np.full(len(positions), np.inf)
+        checks.check_whole(path, lengths, usual, limit, numbers, part.atoms[part.bonds])
+
+
+def _checked(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if dtype.kind != "f":
+        raise FokkerError(f"{path}: {name} hold {dtype}; save floating-point numbers.")
+    if len(shape) != 3 or shape[2] != 3 or not prod(shape):
+        raise FokkerError(
+            f"{path}: {name} have the shape {shape}; save (frames, atoms, 3), at least one frame."
+        )
+
+
+def _same_shape(path: Path, positions: tuple[int, ...], forces: tuple[int, ...]) -> None:
+    if positions != forces:
+        raise FokkerError(
+            f"{path}: positions of shape {positions} and forces of shape {forces} do not belong "
+            "together; save one force for every position."
+        )
+
+
+def _lacks(path: Path, name: str, there: Iterator[str] | list[str]) -> FokkerError:
+    found = ", ".join(sorted(there)[:12]) or "nothing"
+    return FokkerError(f"{path}: has no {name!r} ({found} are there); save positions and forces.")
+
+
+def _read_npz(path: Path) -> _Arrays:
+    """Headers first: no array is read whose size is not that which the archive states."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+            headers = {name: _header(path, archive, member) for name, member in members.items()}
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        raise corrupt(path, str(error).splitlines()[0] if str(error) else "no archive") from error
+    for name in ("positions", "forces"):
+        if name not in headers:
+            raise _lacks(path, name, list(headers))
+        _checked(path, name, *headers[name])
+    positions, forces = headers["positions"][0], headers["forces"][0]
+    _same_shape(path, positions, forces)
+    wanted = [n for n in ("positions", "forces", "names") if n in headers]
+    size = path.stat().st_size
+    if sum(members[name].file_size for name in wanted) > _MOST_EXPANSION * size:
+        raise corrupt(path, f"it claims more than {_MOST_EXPANSION} times its size")
+    if "names" in headers:
+        shape, dtype = headers["names"]
+        if shape != positions[1:2] or dtype.kind not in "US":
+            raise FokkerError(
+                f"{path}: names are {dtype} of shape {shape}; save text for each of the "
+                f"{positions[1]} atoms, or leave them out."
+            )
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            found = {name: loaded[name] for name in wanted}
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, zlib.error) as error:
+        raise corrupt(path, str(error).splitlines()[0]) from error
+    names = found.get("names")
+    return _Arrays(
+        found["positions"],
+        found["forces"],
+        None if names is None else tuple(_text(name) for name in names),
+    )
+
+
+def _header(
+    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[tuple[int, ...], np.dtype]:
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        with archive.open(member) as file:
+            shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+            held = member.file_size - file.tell()
+    # the header is a Python literal: parsing it fails in nearly any way
+    except Exception as error:
+        raise corrupt(path, f"{member.filename} has no valid header") from error
+    if dtype.kind == "O" or held != prod(shape) * dtype.itemsize:
+        fault = f"{member.filename} of shape {shape} does not fit its {held} bytes"
+        raise corrupt(path, "it holds Python objects" if dtype.kind == "O" else fault)
+    return tuple(int(n) for n in shape), dtype
+
+
+def _read_hdf5(path: Path) -> _Arrays:
+    try:
+        import h5py
+    except ImportError as error:
+        raise FokkerError(
+            f"{path}: forces in HDF5 need h5py, pip install 'fokker[hdf5]'; or save them as .npz."
+        ) from error
+    try:
+        with h5py.File(path, "r") as file:
+            positions, forces = _datasets(path, h5py, file)
+            for name, data in (("positions", positions), ("forces", forces)):
+                _checked(path, name, data.shape, data.dtype)
+            _same_shape(path, positions.shape, forces.shape)
+            _check_unit(path, "positions", positions, _LENGTH_UNITS)
+            _check_unit(path, "forces", forces, _FORCE_UNITS)
+            return _Arrays(positions[()], forces[()], None)
+    except FokkerError:
+        raise
+    except Exception as error:  # of the library, on any damage
+        raise corrupt(path, (str(error).splitlines() or [""])[0][:120]) from error
+
+
+def _datasets(path: Path, h5py: Any, file: Any) -> tuple[Any, Any]:
+    """Positions and forces: at the top, or in the first group of H5MD's particles."""
+    particles = file.get("particles")
+    groups = [f"particles/{name}/" for name in particles] if particles is not None else []
+    pairs = [("positions", "forces"), ("coordinates", "forces")]
+    pairs += [(f"{group}position/value", f"{group}force/value") for group in groups]
+    for pair in pairs:
+        if all(name in file for name in pair):
+            for name in pair:
+                _check_inside(path, h5py, file, name)
+            return file[pair[0]], file[pair[1]]
+    raise _lacks(path, "forces", list(file))
+
+
+def _check_inside(path: Path, h5py: Any, file: Any, name: str) -> None:
+    """Refuse data that the file borrows from another, and sizes that it does not hold."""
+    parts = name.split("/")
+    for n in range(1, len(parts) + 1):
+        link = file.get("/".join(parts[:n]), getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            raise FokkerError(f"{path}: {name} lie in another file; write them into this one.")
+    data = file[name]
+    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
+        raise FokkerError(f"{path}: {name} lie in another file; write them into this one.")
+    if data.nbytes > _MOST_EXPANSION * path.stat().st_size:
+        raise corrupt(path, f"{name} claim more than {_MOST_EXPANSION} times its size")
+
+
+def _check_unit(path: Path, name: str, data: Any, known: tuple[str, ...]) -> None:
+    units = next((data.attrs[key] for key in ("units", "unit") if key in data.attrs), None)
+    if units is None:
+        return
+    text = _text(units).strip()
+    plain = text.lower().replace("_per_", "/").replace("kilojoules", "kilojoule")
+    if plain.replace(" ", "") not in [unit.lower().replace(" ", "") for unit in known]:
+        raise FokkerError(f"{path}: {name} are in {text!r}; convert them to {known[0]}.")
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
