@@ -39,10 +39,9 @@ def test_training_on_frames_with_forces(files):
     config = tomllib.loads((files / "run/config.toml").read_text())
     assert config["system"]["forces"] == [str(files / "f.npz")]
     objectives = config["experts"][0]["training"]["objectives"]
-    assert set(objectives) == {"force-matching", "diffclf"}
-    assert objectives["force-matching"]["torsions"] == 10.0
+    assert set(objectives) == {"force-matching", "diffclf", "torsion"}
     log = [json.loads(line) for line in (files / "run/training.jsonl").read_text().splitlines()]
-    assert {"force-matching", "diffclf"} == set(log[0]["terms"])
+    assert {"force-matching", "diffclf", "torsion"} == set(log[0]["terms"])
     assert all(np.isfinite(list(line["terms"].values())).all() for line in log)
     assert "force-matching" in log[0]["validation"]
     call("sample", files / "run", "-n", 20)
@@ -75,7 +74,7 @@ def test_training_with_forces_resumes_bit_for_bit(files, monkeypatch):
     call("train", *settings, "-o", files / "whole")
     blocks = iter([True])  # stop after the first block
     monkeypatch.setattr(Stop, "__call__", lambda self: next(blocks, False))
-    call("train", *settings, "-o", files / "again", code=130)
+    call("train", *settings, "-o", files / "again")
     call("train", *settings, "-o", files / "again", "--resume")
     whole, again = (load_run(files / name).model for name in ("whole", "again"))
     assert eqx.tree_equal(whole, again)
@@ -89,7 +88,7 @@ def test_every_method_takes_forces(method):
     assert parse(tomllib.loads(to_toml(config)), "again") == config
     for expert in config.experts:
         assert "force-matching" in expert.training.objectives
-        assert not {"dsm", "torsion"} & set(expert.training.objectives)
+        assert "dsm" not in expert.training.objectives
 
 
 def test_mistakes_get_one_sentence(files):

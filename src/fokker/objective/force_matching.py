@@ -127,44 +127,46 @@ class ForceMatching(AbstractObjective):
     def target(
         self, noised: Noised, x: Positions, noise: Positions, level: Scalar
     ) -> Float[Array, "beads dim"]:
-        """What `sigma score` is fitted to in one noised frame."""
-        split = self._split(x)
-        kept, rest = split(self._difference(noised, noise, level))
-        *of_modes, of_rest = 1.0 - self._at(jnp.asarray(self.weights), level)
-        directions = 0.0 if self.modes is None else jnp.stack(of_modes) * kept
-        joined = of_rest * rest
-        if self.modes is not None:
-            joined = joined + jnp.tensordot(directions, self.modes(x), 1)
-        return joined - noise
+        """What `sigma score` is fitted to in one noised frame.
 
-    def _difference(self, noised: Noised, noise: Positions, level: Scalar) -> Positions:
-        """`sigma (b - a)`, zero where no force is known."""
-        assert noised.label is not None
-        return jnp.where(noised.label.known, noise + level * noised.label.force, 0.0)
+        Parameters
+        ----------
+        noised
+            The frame, for its label; without one the target is -eps.
+        x, noise
+            One of its noised frames, and eps.
+        level
+            `sigma / alpha`.
+        """
+        if noised.label is None:
+            raise TypeError("this objective needs frames with forces")
+        difference = jnp.where(noised.label.known, noise + level * noised.label.force, 0.0)
+        along, rest = _split(self.modes, x, difference)
+        share = 1.0 - self._at(jnp.asarray(self.weights), level)
+        joined = share[-1] * rest - noise
+        if self.modes is not None:
+            joined = joined + jnp.tensordot(share[:-1] * along, self.modes(x), 1)
+        return joined
 
     def _value(
         self, noised: Noised, x: Positions, noise: Positions, scaled: Positions, level: Scalar
     ) -> Scalar:
-        if noised.label is None:
-            raise TypeError("this objective needs frames with forces")
-        split = self._split(x)
-        free, free_rest = split(self._difference(noised, noise, level))
-        error, error_rest = split(scaled + noise)
-        share = 1.0 - self._at(jnp.asarray(self.weights), level)
-        divisor = jnp.ones_like(share)
+        """The term at one noised frame; `scaled` is `sigma score`."""
+        error = scaled - self.target(noised, x, noise, level)
+        # the compiler finds that the directions are those of the target
+        along, rest = _split(self.modes, x, error)
+        divisor = jnp.ones(self.squares.shape[1])
         if self.normalise:
-            divisor = jnp.where(noised.label.known, self._at(jnp.asarray(self.squares), level), 1.0)
-        squares = (error - share[:-1] * free) ** 2 / divisor[:-1]
-        rest = jnp.sum((error_rest - share[-1] * free_rest) ** 2) / divisor[-1]
-        value = (jnp.sum(squares) + rest) / noised.degrees_of_freedom
+            assert noised.label is not None
+            of_target = self._at(jnp.asarray(self.squares), level)
+            divisor = jnp.where(noised.label.known, of_target, 1.0)
+        squares = along**2 / divisor[:-1]
+        total = jnp.sum(squares) + jnp.sum(rest**2) / divisor[-1]
+        value = total / noised.degrees_of_freedom
         n = 0 if self.modes is None else self.modes.n_torsions
         if self.torsions and n:
             value = value + self.torsions * jnp.mean(squares[len(squares) - n :])
         return value
-
-    def _split(self, x: Positions):
-        """Function that takes a vector apart: along the directions at x, and what is left."""
-        return _splitter(self.modes, x)
 
     def _at(self, table: Float[Array, "levels columns"], level: Scalar) -> Float[Array, " columns"]:
         """Column by column between the two nearest levels of the grid, in the logarithm."""
@@ -175,16 +177,15 @@ class ForceMatching(AbstractObjective):
         return (1.0 - part) * table[below] + part * table[below + 1]
 
 
-def _splitter(modes: Modes | None, x: Positions):
+def _split(
+    modes: Modes | None, x: Positions, v: Positions
+) -> tuple[Float[Array, " modes"], Float[Array, "beads dim"]]:
+    """Parts of a vector along the directions at x, and what they leave."""
     if modes is None:
-        return lambda v: (jnp.zeros(0), v)
+        return jnp.zeros(0), v
     directions = modes(x)
-
-    def split(v: Positions):
-        along = jnp.tensordot(directions, v, 2)
-        return along, v - jnp.tensordot(along, directions, 1)
-
-    return split
+    along = jnp.tensordot(directions, v, 2)
+    return along, v - jnp.tensordot(along, directions, 1)
 
 
 def measured(
@@ -237,8 +238,9 @@ def _moments(
     """Means of `(sigma a)^2`, `(sigma b)^2` and their product along each direction."""
 
     def one(x: Positions, force: Positions, eps: Positions, level: Scalar):
-        split = _splitter(modes, x + level * eps)
-        (a, a_rest), (b, b_rest) = split(-eps), split(level * force)
+        noised = x + level * eps
+        a, a_rest = _split(modes, noised, -eps)
+        b, b_rest = _split(modes, noised, level * force)
         rest = [jnp.sum(a_rest**2), jnp.sum(b_rest**2), jnp.sum(a_rest * b_rest)]
         of_rest = jnp.stack(rest)[:, None] / n_rest
         return jnp.concatenate([jnp.stack([a**2, b**2, a * b]), of_rest], axis=1)

@@ -68,7 +68,9 @@ def combine(
 
 
 def with_force_matching(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Put `force-matching` in the place of `dsm` and `torsion` in every expert that has `dsm`.
+    """Put `force-matching` in the place of `dsm` in every expert that has it.
+
+    The term along torsions stays on noise alone: what forces say there is nearly all noise.
 
     Parameters
     ----------
@@ -81,8 +83,6 @@ def with_force_matching(raw: Mapping[str, Any]) -> dict[str, Any]:
         objectives = dict(training.get("objectives", {"dsm": {}}))
         if "dsm" in objectives and "force-matching" not in objectives:
             own = {key: value for key, value in objectives.pop("dsm").items() if key == "weight"}
-            if "torsion" in objectives:
-                own["torsions"] = objectives.pop("torsion").get("weight", 1.0)
             objectives = {"force-matching": own, **objectives}
         experts.append({**expert, "training": {**training, "objectives": objectives}})
     return {**raw, "experts": experts}
