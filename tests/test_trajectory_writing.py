@@ -14,6 +14,7 @@ from fokker.trajectory import SUFFIXES, FrameWriter, check_output_path, read_fra
 from fokker.trajectory.dcd import DCDEncoder
 from fokker.trajectory.npy import NPYEncoder
 from fokker.trajectory.writing import FARTHEST
+from fokker.trajectory.xtc import XTCEncoder, inspect
 
 N_FRAMES = 30
 
@@ -366,3 +367,13 @@ def test_writing_in_a_folder_that_is_not_ascii(tmp_path):
     write_at_once(path, chain(12), frames_of(chain(12)))
     assert len(read_frames(path, chain(12))) == N_FRAMES
     assert [p.name for p in folder.iterdir()] == [path.name]
+
+
+def test_xtc_whose_last_bit_ends_the_file_is_read(tmp_path):
+    """A thirtieth of all files end without padding: their last flag is in their last byte."""
+    encoder = XTCEncoder(10, tmp_path)
+    path = tmp_path / "one.xtc"
+    for seed in range(100):
+        steps = 0.2 * np.random.default_rng(seed).normal(size=(1, 10, 3))
+        path.write_bytes(encoder.encode(np.cumsum(steps, axis=1).astype(np.float32), 0))
+        assert inspect(path).n_frames == 1

@@ -107,8 +107,10 @@ def _check_streams(
     frame = np.arange(len(begin))
     while len(frame):
         position = position + bits
-        byte = np.minimum(position >> 3, len(source) - 2)
-        word = (source[byte].astype(np.int64) << 8) | source[byte + 1]
+        # The last flag of a file may lie in its last byte; what follows a clear flag is not used.
+        byte = np.minimum(position >> 3, len(source) - 1)
+        following = np.minimum(byte + 1, len(source) - 1)
+        word = (source[byte].astype(np.int64) << 8) | source[following]
         word = word >> (10 - (position & 7)) & 0x3F
         flag = word >= 0x20
         code = word & 0x1F
