@@ -14,7 +14,7 @@ from fokker import checkpoint
 from fokker.config import parse
 from fokker.data import centre
 from fokker.errors import FokkerError
-from fokker.interruption import Interrupted
+from fokker.interruption import Interrupted, Stop
 from fokker.many import Ranges, padded_features
 from fokker.model import EnergyModel, ScoreModel
 from fokker.network import (
@@ -295,8 +295,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     chosen = config(trained, held_out, steps=8)
     train(chosen, tmp_path / "whole")
     calls = iter([False, True])
+    monkeypatch.setattr(Stop, "__call__", lambda self: next(calls))
     with pytest.raises(Interrupted):
-        train(chosen, tmp_path / "parts", stop=lambda: next(calls))
+        train(chosen, tmp_path / "parts", stop=Stop())
     train(chosen, tmp_path / "parts", resume=True)
     for name in ("model", "training"):
         paths = [
