@@ -3,10 +3,11 @@
     python benchmarks/scaling.py OUT [NETWORK ...]
 
 Writes OUT.json, OUT.md and OUT.svg. Every network that the configuration knows is measured (save
-the MLP, which is no network of a chain) with its default options or those of `SETTINGS`; a new network
-needs nothing here. Frames are compact chains, hairpin and helix bundles with thermal noise, so that
-a cut-off sees as many neighbours as in a protein. Times are processor time a chain, all threads
-added, the least of several repeats; memory is what XLA plans for the temporaries of one step.
+the MLP, which is no network of a chain) with its default options or those of `SETTINGS`; a new
+network needs nothing here. Frames are compact chains, hairpin and helix bundles with thermal
+noise, so that a cut-off sees as many neighbours as in a protein. Times are processor time a chain,
+all threads added, the least of several repeats; memory is what XLA plans for the temporaries of
+one step.
 """
 
 import json
