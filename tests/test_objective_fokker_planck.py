@@ -11,6 +11,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from analytic import molecule_gaussian, molecule_mixture
+from fokker.errors import FokkerError
 from fokker.model import EnergyModel, ScoreModel
 from fokker.objective import (
     ClassificationOptions,
@@ -262,6 +263,9 @@ def test_options_are_chosen_by_name():
         parsed = adapter.validate_python({"name": name})
         assert type(parsed) is options
         assert parsed.build().times_per_frame in (1, 2)
-    assert set(get_args(get_args(ObjectiveOptions)[0])) == set(built.values())
+    labelled = adapter.validate_python({"name": "force-matching"})
+    assert set(get_args(get_args(ObjectiveOptions)[0])) == {*built.values(), type(labelled)}
+    with pytest.raises(FokkerError, match="no training frame has a force"):
+        labelled.build()
     with pytest.raises(ValidationError, match="fraction"):
         FokkerPlanckOptions(fraction=0.0)

@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 
 from .errors import FokkerError
 from .options import Options
-from .types import FAR
 from .variables import KINDS, CollectiveVariable, separation
 
 __all__ = ["Bead", "CollectiveVariable", "Mapping", "System", "Vocabulary"]
@@ -164,6 +163,8 @@ class System(Options):
     @property
     def separations(self) -> Int[np.ndarray, "beads beads"]:
         """Bonds along the shortest path between two beads, at most `FAR`."""
+        from .types import FAR  # with JAX, which metrics do without
+
         table = np.full((self.n_beads, self.n_beads), FAR, np.int32)
         neighbours = self.neighbours
         for start in range(self.n_beads):
