@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from .errors import FokkerError
 from .options import Options
-from .variables import KINDS, CollectiveVariable, separation
+from .variables import KINDS, CollectiveVariable, neighbours_of, separations
 
 __all__ = ["Bead", "CollectiveVariable", "Mapping", "System", "Vocabulary"]
 
@@ -136,11 +136,7 @@ class System(Options):
     @property
     def neighbours(self) -> tuple[tuple[int, ...], ...]:
         """Bonded neighbours of each bead, in ascending order."""
-        table: list[set[int]] = [set() for _ in self.beads]
-        for i, j in self.bonds:
-            table[i].add(j)
-            table[j].add(i)
-        return tuple(tuple(sorted(row)) for row in table)
+        return neighbours_of(self.n_beads, self.bonds)
 
     @property
     def chiral_centres(self) -> tuple[tuple[int, int, int, int], ...]:
@@ -165,12 +161,7 @@ class System(Options):
         """Bonds along the shortest path between two beads, at most `FAR`."""
         from .types import FAR  # with JAX, which metrics do without
 
-        table = np.full((self.n_beads, self.n_beads), FAR, np.int32)
-        neighbours = self.neighbours
-        for start in range(self.n_beads):
-            for bead, bonds in separation(neighbours, start).items():
-                table[start, bead] = min(bonds, FAR)
-        return table
+        return separations(self.neighbours, FAR)
 
 
 class Vocabulary(Options):

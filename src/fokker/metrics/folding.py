@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..system import CollectiveVariable, System
-from ..variables import separation
+from ..variables import separations
 from .bootstrap import Blocks, mean_error
 
 _FRAMES_PER_BLOCK = 500
@@ -81,10 +81,7 @@ def contact_pairs(system: System) -> Int[np.ndarray, "pairs 2"]:
     variable = native_contacts(system)
     assert variable is not None
     n = system.n_beads
-    bonds = np.full((n, n), n)
-    for i in range(n):
-        for j, count in separation(system.neighbours, i).items():
-            bonds[i, j] = count
+    bonds = separations(system.neighbours, n)
     i, j = np.triu_indices(n, 1)
     native = zip(variable.indices[::2], variable.indices[1::2], strict=True)
     fewest = min(bonds[a, b] for a, b in native)

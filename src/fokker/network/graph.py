@@ -33,7 +33,7 @@ from ..errors import FokkerError
 from ..options import Options
 from ..padding import count
 from ..types import FAR, Features, Key, NoiseLevel, Positions, Scalar
-from ..variables.graph import separation
+from ..variables import neighbours_of, separations
 from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
 
 RADIAL = 8
@@ -103,7 +103,8 @@ class PairClasses(eqx.Module):
         beads = frames.shape[1]
         if inputs.many is None:
             name = np.arange(beads)
-            molecules = [(frames, name, _separations(beads, inputs.bonds))]
+            table = separations(neighbours_of(beads, inputs.bonds), FAR)
+            molecules = [(frames, name, table)]
         else:
             names = sorted({name for _, name in inputs.many.kinds})
             name = np.array([names.index(n) for _, n in inputs.many.kinds])
@@ -298,16 +299,6 @@ class Graph(AbstractNetwork):
         if features.present is not None:
             beads = jnp.where(features.present, beads, 0.0)
         return base + jnp.sum(beads) + jnp.sum(u @ self.last_message)
-
-
-def _separations(beads: int, bonds: tuple[tuple[int, int], ...]) -> Int[np.ndarray, "beads beads"]:
-    """Bonds along the shortest path between two beads, at most `FAR`."""
-    neighbours = [[a + b - i for a, b in bonds if i in (a, b)] for i in range(beads)]
-    table = np.full((beads, beads), FAR)
-    for start in range(beads):
-        for bead, steps in separation(neighbours, start).items():
-            table[start, bead] = min(steps, FAR)
-    return table
 
 
 def _completed(

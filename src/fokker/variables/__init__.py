@@ -21,7 +21,7 @@ from .coordinate import Coordinate
 from .dihedral import DihedralChoice
 from .distance import DistanceChoice, EndToEndChoice
 from .geometry import angle, dihedral, distance, per_frame, triple_product
-from .graph import longest_path, separation, sweep
+from .graph import longest_path, neighbours_of, separation, separations, sweep
 from .native_contacts import NativeContactsChoice
 from .radius_of_gyration import RadiusOfGyrationChoice
 from .rmsd import RMSDChoice
@@ -55,9 +55,11 @@ __all__ = [
     "distance",
     "find_bead",
     "longest_path",
+    "neighbours_of",
     "parse_choice",
     "per_frame",
     "separation",
+    "separations",
     "sweep",
     "triple_product",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int
 
 
 def longest_path(neighbours: Sequence[Sequence[int]]) -> list[int]:
@@ -37,6 +40,24 @@ def separation(neighbours: Sequence[Sequence[int]], start: int) -> dict[int, int
     for bead in order[1:]:
         bonds[bead] = bonds[parent[bead]] + 1
     return bonds
+
+
+def separations(neighbours: Sequence[Sequence[int]], most: int) -> Int[np.ndarray, "beads beads"]:
+    """Bonds between every two beads, at most `most`, which unconnected ones are apart as well."""
+    table = np.full((len(neighbours), len(neighbours)), most, np.int32)
+    for start in range(len(neighbours)):
+        for bead, bonds in separation(neighbours, start).items():
+            table[start, bead] = min(bonds, most)
+    return table
+
+
+def neighbours_of(n_beads: int, bonds: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
+    """Bonded neighbours of each bead, in ascending order."""
+    table: list[set[int]] = [set() for _ in range(n_beads)]
+    for i, j in bonds:
+        table[i].add(j)
+        table[j].add(i)
+    return tuple(tuple(sorted(row)) for row in table)
 
 
 def sweep(neighbours: Sequence[Sequence[int]], start: int) -> tuple[list[int], dict[int, int]]:
