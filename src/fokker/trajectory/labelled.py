@@ -25,6 +25,7 @@ from . import checks
 from .checks import Part
 from .contents import corrupt
 from .library import check_file, file_suffix
+from .npy import read_header
 from .reading import part_of
 
 SUFFIXES = (".npz", ".h5", ".hdf5", ".h5md")
@@ -210,17 +211,15 @@ def _read_npz(path: Path) -> _Arrays:
 def _header(
     path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo
 ) -> tuple[tuple[int, ...], np.dtype]:
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
+    fault = f"{member.filename} has no valid header"
     try:
         with archive.open(member) as file:
-            shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+            shape, _, dtype = read_header(file, path, fault)
             held = member.file_size - file.tell()
-    # the header is a Python literal: parsing it fails in nearly any way
-    except Exception as error:
-        raise corrupt(path, f"{member.filename} has no valid header") from error
+    except FokkerError:
+        raise
+    except Exception as error:  # of the archive, on any damage
+        raise corrupt(path, fault) from error
     if dtype.kind == "O" or held != prod(shape) * dtype.itemsize:
         fault = f"{member.filename} of shape {shape} does not fit its {held} bytes"
         raise corrupt(path, "it holds Python objects" if dtype.kind == "O" else fault)

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +24,28 @@ class ArrayFile(NamedTuple):
     offset: int
 
 
+def read_header(
+    file: IO[bytes] | io.BufferedIOBase, path: Path, fault: str
+) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and type of an array whose data follow in the file.
+
+    Raises
+    ------
+    FokkerError
+        That the file at the path is corrupt by this fault, if there is no header.
+    """
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        with quiet():
+            return readers[np.lib.format.read_magic(file)](file)
+    # the header is a Python literal: parsing it fails in nearly any way
+    except Exception as error:
+        raise corrupt(path, fault) from error
+
+
 def inspect(path: Path) -> ArrayFile:
     """Read the header and compare it with the size of the file; nothing is ever unpickled.
 
@@ -32,18 +54,8 @@ def inspect(path: Path) -> ArrayFile:
     FokkerError
         If it is cut, corrupt, or not an array of floating-point numbers.
     """
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
     with path.open("rb") as file:
-        try:
-            with quiet():
-                version = np.lib.format.read_magic(file)
-                shape, fortran_order, dtype = readers[version](file)
-        # the header is a Python literal: parsing it fails in nearly any way
-        except Exception as error:
-            raise corrupt(path, "no valid header") from error
+        shape, fortran_order, dtype = read_header(file, path, "no valid header")
         offset = file.tell()
     if dtype.kind != "f":
         raise FokkerError(
