@@ -147,6 +147,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def section(manifest: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """One table of the manifest of the checkpoint at a path.
+
+    Raises
+    ------
+    FokkerError
+        If there is none.
+    """
+    found = manifest.get(name)
+    if not isinstance(found, dict):
+        raise FokkerError(f"{path}/manifest.json: section {name!r} is missing or altered.")
+    return found
+
+
 def load(path: Path, name: str, like: Tree) -> Tree:
     """Read one group into a pytree of the same structure.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,7 +202,7 @@ def load_run(path: Path) -> LoadedRun:
     folder = RunFolder(path)
     newest = checkpoint.latest(folder.checkpoint)
     manifest = checkpoint.read_manifest(newest)
-    config = parse(_section(manifest, "config", newest), f"{newest}/manifest.json")
+    config = parse(checkpoint.section(manifest, "config", newest), f"{newest}/manifest.json")
     many = isinstance(config.system, MoleculesOptions)
     molecule = read_molecule(folder) if many else None
     try:
@@ -275,7 +274,9 @@ def same_training(folder: RunFolder, config: Config) -> None:
         If what training depends on differs.
     """
     manifest = checkpoint.read_manifest(checkpoint.latest(folder.checkpoint))
-    stored = parse(_section(manifest, "config", folder.checkpoint), str(folder.checkpoint))
+    stored = parse(
+        checkpoint.section(manifest, "config", folder.checkpoint), str(folder.checkpoint)
+    )
     for name in ("seed", "system", "process", "experts"):
         if getattr(stored, name) != getattr(config, name):
             raise FokkerError(
@@ -289,10 +290,3 @@ def save_config(folder: RunFolder, config: Config) -> None:
     from .folder import write_atomically
 
     write_atomically(folder.config, to_toml(config))
-
-
-def _section(manifest: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
-    section = manifest.get(name)
-    if not isinstance(section, dict):
-        raise FokkerError(f"{path}/manifest.json: section {name!r} is missing or altered.")
-    return json.loads(json.dumps(section))

@@ -74,10 +74,7 @@ def _read(run: Path) -> tuple[Config, Vocabulary | None]:
     newest = checkpoint.latest(RunFolder(run).checkpoint)
     manifest = checkpoint.read_manifest(newest)
     where = f"{newest}/manifest.json"
-    raw = manifest.get("config")
-    if not isinstance(raw, dict):
-        raise FokkerError(f"{where}: section 'config' is missing or altered.")
-    config = parse(raw, where)
+    config = parse(checkpoint.section(manifest, "config", newest), where)
     if not isinstance(config.system, MoleculesOptions):
         return config, None
     try:
