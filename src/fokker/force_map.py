@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import null_space
 
 from .errors import FokkerError
 
@@ -86,6 +85,8 @@ def force_map(
         basic = np.linalg.solve(grouped @ grouped.T, grouped)
     if kind == "atoms":
         return basic @ collect
+    from scipy.linalg import null_space  # which every command would wait for otherwise
+
     free = null_space(grouped).T
     if not len(free):
         return basic @ collect
