@@ -7,13 +7,13 @@ what noise and a smooth network make of it. Frames drawn with probability `p_i ~
 and less variance where frames are few.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .metrics import compute_all
+from .metrics import compute
 from .pool import Emphasis
 from .system import System
 
@@ -25,7 +25,7 @@ MOST = 20.0
 
 
 def emphasis(
-    molecules: Sequence[tuple[System, Float[np.ndarray, "_frames _beads dim"]]],
+    molecules: Iterable[tuple[System, Float[np.ndarray, "_frames _beads dim"]]],
     shares: Sequence[float],
     exponent: float,
 ) -> Emphasis | None:
@@ -35,6 +35,7 @@ def emphasis(
     ----------
     molecules
         The first two collective variables of each span its plane; training frames in user units.
+        Not looked at without an exponent.
     shares
         How often each molecule is drawn, in any unit; this stays as it is.
     exponent
@@ -61,9 +62,10 @@ def _factors(
     system: System, frames: Float[np.ndarray, "frames beads dim"], exponent: float
 ) -> Float[np.ndarray, " frames"]:
     """How much more often than on average each frame of a molecule is drawn; their mean is one."""
-    if not system.collective_variables:
+    axes = system.collective_variables[:2]
+    if not axes:
         return np.ones(len(frames))
-    plane = np.column_stack(list(compute_all(system, frames).values())[:2])
+    plane = np.column_stack([compute(axis, frames) for axis in axes])
     factors = _density(plane) ** -exponent
     factors = np.minimum(factors / factors.mean(), MOST)
     return factors / factors.mean()

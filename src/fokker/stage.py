@@ -381,7 +381,6 @@ def run_block(
     pool: Pool,
     n_steps: int,
     *,
-    labels: ForceLabels | None = None,
     program: Callable[..., Any] | None = None,
 ) -> tuple[TrainingState, dict[str, Float[np.ndarray, " steps"]]]:
     """Run at most `MAX_BLOCK` optimiser steps on the device without a word to the host.

@@ -117,19 +117,30 @@ def with_rotation(expert: ExpertOptions, system: System) -> TrainingOptions:
     return expert.training.model_copy(update={"rotate": rotate})
 
 
-def with_emphasis(pool: Pool, expert: ExpertOptions, system: System, dataset: Dataset) -> Pool:
+def with_emphasis(
+    pool: Pool,
+    expert: ExpertOptions,
+    system: System,
+    dataset: Dataset,
+    sharding: NamedSharding | None = None,
+) -> Pool:
     """Frames to train an expert on, the rare ones emphasised if its options say so."""
-    frames, shares = dataset.scaling.invert(dataset.training), [1.0]
-    molecules = [(system, frames)]
-    if dataset.many is not None:
-        ranges, systems = dataset.many.training, dataset.many.systems
-        shares = [float(weight) for weight in ranges.weight]
-        molecules = [
-            (systems[m], frames[first : first + n, : systems[m].n_beads])
-            for m, first, n in zip(ranges.molecule, ranges.first, ranges.count, strict=True)
-        ]
-    found = emphasis(molecules, shares, expert.training.rare)
-    return pool if found is None else dataclasses.replace(pool, emphasis=found)
+    shares = [1.0] if dataset.many is None else dataset.many.training.weight.tolist()
+    found = emphasis(_by_molecule(system, dataset), shares, expert.training.rare)
+    return dataclasses.replace(pool, emphasis=parallel.share(found, sharding))
+
+
+def _by_molecule(
+    system: System, dataset: Dataset
+) -> Iterator[tuple[System, Float[np.ndarray, "_frames _beads dim"]]]:
+    """Training frames of each molecule in user units, without padding."""
+    if dataset.many is None:
+        yield system, dataset.scaling.invert(dataset.training)
+        return
+    ranges = dataset.many.training
+    for molecule, first, n in zip(ranges.molecule, ranges.first, ranges.count, strict=True):
+        own = dataset.many.systems[molecule]
+        yield own, dataset.scaling.invert(dataset.training[first : first + n, : own.n_beads])
 
 
 def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
@@ -212,6 +223,7 @@ def train(
     features = features_of(system) if many is None else many.features
     bonded = (system,) if many is None else many.systems
     molecules = tuple(Molecule(each.n_beads, each.bonds) for each in bonded)
+    whole = parallel.share(dataset.pool, sharding)
     for index in range(start, len(config.experts)):
         expert = config.experts[index]
         fresh = initial_model(config, system, dataset.training, inputs).experts[index]
@@ -231,7 +243,7 @@ def train(
             state = checkpoint.load(restored, "training", state)
             restored = None
 
-        pool = parallel.share(with_emphasis(dataset.pool, expert, system, dataset), sharding)
+        pool = with_emphasis(whole, expert, system, dataset, sharding)
         last_saved = time.monotonic()
         for block in _blocks(stage, state, pool, dataset):
             state = block.state
