@@ -27,8 +27,12 @@ from fokker.dynamics import LangevinOptions
 from fokker.dynamics import simulate as integrate
 from fokker.model import EnergyModel
 from fokker.network import NetworkInputs, NetworkOptions
+from fokker.objective import Molecule
+from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
 from fokker.stage import Stage, TrainingOptions, run_block
+from fokker.types import FAR, Features
+from fokker.variables import neighbours_of, separations
 
 NATIVE = {
     10: hairpin,
@@ -62,8 +66,10 @@ def frames_of(beads: int, n: int) -> np.ndarray:
 
 def tasks(options, beads: int) -> tuple[dict, dict]:
     """Work to time, and bytes of temporaries."""
-    process, features = VariancePreservingOptions().build(), jnp.arange(beads)
+    process = VariancePreservingOptions().build()
     bonds = tuple((i, i + 1) for i in range(beads - 1))
+    apart = separations(neighbours_of(beads, bonds), FAR)
+    features = Features(jnp.arange(beads), None, jnp.asarray(apart))
     inputs = NetworkInputs(frames_of(beads, 200), bonds, 3 * (beads - 1))
     network = options.build(inputs, "energy", jax.random.key(0))
     model = EnergyModel(network, process)
@@ -90,9 +96,9 @@ def tasks(options, beads: int) -> tuple[dict, dict]:
         TrainingOptions(batch_size=BATCH),
         centred=True,
         seed=0,
-        bonds=bonds,
+        molecules=(Molecule(beads, bonds),),
     )
-    data = jnp.asarray(frames_of(beads, 500))
+    pool = Pool(jnp.asarray(frames_of(beads, 500)))
 
     def temporaries(function, *arguments) -> float:
         compiled = jax.jit(function).lower(*arguments).compile()
@@ -100,17 +106,17 @@ def tasks(options, beads: int) -> tuple[dict, dict]:
 
     arrays, static = eqx.partition(state, eqx.is_array)
 
-    def train(arrays, data):
-        new, _ = stage.update(eqx.combine(arrays, static), data)
+    def train(arrays, pool):
+        new, _ = stage.update(eqx.combine(arrays, static), pool)
         return eqx.filter(new, eqx.is_array)
 
     memory = {
         "simulation step": temporaries(jax.vmap(Force(model, features)), x),
-        "training step": temporaries(train, arrays, data),
+        "training step": temporaries(train, arrays, pool),
     }
     work = {
         "simulation step": (simulate, steps * CHAINS),
-        "training step": (lambda: run_block(stage, state, data, 2), 2 * BATCH),
+        "training step": (lambda: run_block(stage, state, pool, 2), 2 * BATCH),
     }
     return work, memory
 
