@@ -2,8 +2,8 @@
 
     python benchmarks/scaling.py OUT [NETWORK ...]
 
-Writes OUT.json, OUT.md and OUT.svg. Every network that the configuration knows is measured (save the
-MLP, which is no network of a chain) with its default options or those of `SETTINGS`; a new network
+Writes OUT.json, OUT.md and OUT.svg. Every network that the configuration knows is measured (save
+the MLP, which is no network of a chain) with its default options or those of `SETTINGS`; a new one
 needs nothing here. Frames are compact chains, hairpin and helix bundles with thermal noise, so that
 a cut-off sees as many neighbours as in a protein. Times are processor time a chain, all threads
 added, the least of several repeats; memory is what XLA plans for the temporaries of one step.
@@ -144,8 +144,8 @@ def markdown(command: str, rows: list[dict]) -> str:
     lines = ["# Scaling", "", f"    {command}", ""]
     lines += [
         f"Processor time in µs a chain (simulation, {CHAINS} chains) or a frame (training, batch "
-        f"{BATCH}, score matching), all threads added; exponents from 28 beads on. MiB: temporaries "
-        "of the whole step.",
+        f"{BATCH}, score matching), all threads added; exponents from 28 beads on. MiB: "
+        "temporaries of the whole step.",
         "",
         "| network | step | " + " | ".join(f"N = {n}" for n in NATIVE) + " | exponent | MiB |",
         "|" + " --- |" * (len(NATIVE) + 4),

@@ -47,5 +47,12 @@ FOLDS = {
         ForceField(contact=4.1, cooperativity=0.8, dihedral=2.0),
         Dynamics(temperature=300.0, chains=12, frames=5000, stride=250, equilibration=50_000),
     ),
+    "long-fold": Fold(
+        lambda: bundle(helices=4, length=22, loop=4),
+        # A hundred contacts at once would never form: here the first are worth more than the last,
+        # and dihedrals hold the helices in the unfolded chain.
+        ForceField(contact=1.95, cooperativity=-0.2, dihedral=4.0),
+        Dynamics(temperature=300.0, chains=12, frames=3000, stride=300, equilibration=100_000),
+    ),
 }
 """By the name of the system preset."""
