@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from fokker.chains import (
     FOLDS,
@@ -24,6 +25,7 @@ from fokker.chains import (
 from fokker.chains import cache as cache_module
 from fokker.chains.engine import MASS
 from fokker.chains.native import BOND, HELIX_DISTANCE
+from fokker.cli import app
 from fokker.errors import FokkerError
 from fokker.presets import combine
 from fokker.variables import angle, dihedral
@@ -262,8 +264,6 @@ def test_without_openmm_one_sentence_says_what_to_install(short, tmp_path, monke
 def test_presets_read_as_any_molecule(name, short, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     of = model(name)
-    if of.n_beads > 30:
-        pytest.skip("a longer chain is read no differently")
     config = preset(name)
     trajectory = load_trajectory(config)
     system = trajectory.system
@@ -288,3 +288,13 @@ def test_presets_name_every_chain_once(name):
     n = FOLDS[name].dynamics.chains
     assert files == [f"generated:{name}/chain-{i}.dcd" for i in range(n)]
     assert system["temperature"] == FOLDS[name].dynamics.temperature
+
+
+def test_a_command_makes_the_data_with_a_bar_and_once(short, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, second = (CliRunner().invoke(app, ["inspect", "hairpin"]) for _ in range(2))
+    assert first.exit_code == 0, first.output
+    assert "OpenMM, hairpin (once)" in first.output
+    assert "native contacts" in first.output
+    assert second.exit_code == 0
+    assert "OpenMM" not in second.output
