@@ -158,9 +158,16 @@ def test_noise_of_a_sampler_is_zero_where_padded_and_centred_elsewhere():
     assert abs(variance - 3 * (BEADS - 1)) < 2.0
 
 
-@pytest.mark.parametrize("options", [MLPOptions(), InvariantOptions()])
-def test_networks_of_a_fixed_molecule_refuse_many(options):
-    with pytest.raises(FokkerError, match="is of one fixed molecule and the system has many"):
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (MLPOptions(), "is of one fixed molecule and the system has many"),
+        (InvariantOptions(), "is for molecules that are alike"),
+    ],
+)
+def test_networks_of_a_fixed_molecule_refuse_molecules_that_differ(options, match):
+    assert not options.any_molecule
+    with pytest.raises(FokkerError, match=match):
         options.build(inputs(), "energy", jax.random.key(0))
 
 

@@ -214,10 +214,10 @@ def test_mistakes_are_one_sentence(run, tmp_path):
     molecule(run, run.parent / "held-out" / "SA.pdb")
 
 
-def test_networks_of_one_molecule_are_refused_from_the_command_line(tmp_path):
+def test_networks_of_alike_molecules_are_refused_from_the_command_line(tmp_path):
     trained, _ = write_folders(tmp_path)
     refused(
         *("train", "molecules", "--folder", trained, "--select", SELECT, "--temperature", 300),
         *("--method", "diffusion", "-sexperts.0.network.name=invariant", "--out", tmp_path / "x"),
-        match="network 'invariant' is of one fixed molecule",
+        match="network 'invariant' is for molecules that are alike",
     )

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from .network import ManyInputs
 from .pool import Shares
-from .system import System, Vocabulary
+from .system import Skeleton, System, Vocabulary
 from .types import FAR, Features
 
 
@@ -77,6 +77,12 @@ class Many:
     def largest(self) -> System:
         """The molecule with the most beads, which all others are padded to."""
         return max(self.systems, key=lambda system: system.n_beads)
+
+    @property
+    def skeleton(self) -> Skeleton | None:
+        """That of all molecules; None if they differ."""
+        first, *others = (system.skeleton for system in self.systems)
+        return first if all(other == first for other in others) else None
 
     @cached_property
     def features(self) -> Features:

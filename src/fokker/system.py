@@ -13,7 +13,7 @@ from .errors import FokkerError
 from .options import Options
 from .variables import KINDS, CollectiveVariable, neighbours_of, separations
 
-__all__ = ["Bead", "CollectiveVariable", "Mapping", "System", "Vocabulary"]
+__all__ = ["Bead", "CollectiveVariable", "Mapping", "Skeleton", "System", "Vocabulary"]
 
 
 class Bead(Options):
@@ -139,6 +139,12 @@ class System(Options):
         return neighbours_of(self.n_beads, self.bonds)
 
     @property
+    def skeleton(self) -> Skeleton:
+        """Names and bonds of the beads."""
+        bonds = sorted((min(bond), max(bond)) for bond in self.bonds)
+        return Skeleton(names=tuple(bead.name for bead in self.beads), bonds=tuple(bonds))
+
+    @property
     def chiral_centres(self) -> tuple[tuple[int, int, int, int], ...]:
         """Beads with at least three bonded neighbours: (centre, a, b, c).
 
@@ -162,6 +168,13 @@ class System(Options):
         from .types import FAR  # with JAX, which metrics do without
 
         return separations(self.neighbours, FAR)
+
+
+class Skeleton(Options):
+    """What molecules that are alike share: names of beads, and which are bonded."""
+
+    names: tuple[str, ...]
+    bonds: tuple[tuple[int, int], ...]
 
 
 class Vocabulary(Options):

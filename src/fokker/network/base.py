@@ -67,8 +67,29 @@ def only_one_molecule(inputs: NetworkInputs, name: str) -> None:
     if inputs.many is not None:
         raise FokkerError(
             f"network {name!r} is of one fixed molecule and the system has many: use network "
-            "'graph' or 'graph-transformer'."
+            "'invariant', 'graph' or 'graph-transformer'."
         )
+
+
+def bonds_of_alike(inputs: NetworkInputs, name: str) -> tuple[tuple[int, int], ...]:
+    """Bonds that all molecules share; those of the one molecule if there is one.
+
+    Raises
+    ------
+    FokkerError
+        If they differ in number, names or bonds of their beads.
+    """
+    if inputs.many is None:
+        return inputs.bonds
+    kind, present, separation = inputs.many.features
+    names = np.array([bead for _, bead in inputs.many.kinds])[np.asarray(kind)]
+    separation = np.asarray(separation)
+    if present is not None or (names != names[0]).any() or (separation != separation[0]).any():
+        raise FokkerError(
+            f"network {name!r} is for molecules that are alike, the same beads bonded in the same "
+            "way, and these are not: use network 'graph' or 'graph-transformer'."
+        )
+    return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(separation[0] == 1)))
 
 
 class AbstractNetwork(eqx.Module):

@@ -52,6 +52,7 @@ class GraphOptions(Options):
 
     name: Literal["graph"] = "graph"
     rotation_invariant: ClassVar[bool] = True
+    any_molecule: ClassVar[bool] = True
     width: int = Field(default=64, ge=1, le=16_384, description="numbers a bead")
     message: int = Field(default=32, ge=1, le=16_384, description="numbers a message")
     vectors: int = Field(default=8, ge=1, le=4096, description="vectors a bead")

@@ -42,6 +42,7 @@ class GraphTransformerOptions(Options):
 
     name: Literal["graph-transformer"] = "graph-transformer"
     rotation_invariant: ClassVar[bool] = False
+    any_molecule: ClassVar[bool] = True
     width: int = Field(default=96, ge=1, le=16_384, description="numbers a bead")
     layers: int = Field(default=2, ge=1, le=256)
     heads: int = Field(default=8, ge=1, le=256)

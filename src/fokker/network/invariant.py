@@ -1,4 +1,4 @@
-r"""Network on the internal coordinates of a fixed molecule.
+r"""Network on the internal coordinates of a fixed molecule, or of molecules that are alike.
 
 Inputs are all pair distances `r` and the signed volumes `v = a . (b x c)` of tetrads of beads, each
 standardised with what noise does to it:
@@ -11,15 +11,20 @@ standardised with what noise does to it:
 vectors with independent noise 2 sigma^2 each. Distances and volumes do not change under rotation
 and translation, so neither does the energy; volumes change sign under reflection, so the energy can
 tell a molecule from its mirror image.
+
+Molecules are alike if they have the same beads bonded in the same way: all dipeptides, say, as
+backbones with C-beta. They share `mu` and `sd`; which one it is enters as a vector learned for the
+residue of each bead, the same at every place of the chain.
 """
 
 from itertools import combinations
 from typing import ClassVar, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from ..options import Options
@@ -28,9 +33,10 @@ from .base import (
     NOISE_EMBEDDING_SIZE,
     AbstractNetwork,
     Head,
+    ManyInputs,
     NetworkInputs,
+    bonds_of_alike,
     noise_embedding,
-    only_one_molecule,
 )
 from .residual import ResidualTrunk
 
@@ -43,22 +49,29 @@ class InvariantOptions(Options):
 
     name: Literal["invariant"] = "invariant"
     rotation_invariant: ClassVar[bool] = True
+    any_molecule: ClassVar[bool] = False
     width: int = Field(default=128, ge=1, le=16_384)
     depth: int = Field(default=4, ge=1, le=256, description="residual layers")
+    residue: int = Field(
+        default=4, ge=1, le=1024, description="numbers a residue is told by, of many molecules"
+    )
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "Invariant":
         """Return a network whose standardisation comes from the given frames."""
-        only_one_molecule(inputs, self.name)
-        geometry = InternalCoordinates.from_frames(inputs)
+        geometry = InternalCoordinates.from_frames(inputs.frames, bonds_of_alike(inputs, self.name))
+        residues, size = None, 0
+        if inputs.many is not None:
+            residues = Residues(inputs.many, self.residue, jax.random.fold_in(key, 1))
+            size = inputs.frames.shape[1] * self.residue
         n_pairs, n_tetrads = geometry.shape
         trunk = ResidualTrunk(
-            n_pairs + n_tetrads + NOISE_EMBEDDING_SIZE,
+            n_pairs + n_tetrads + NOISE_EMBEDDING_SIZE + size,
             1 if head == "energy" else n_pairs,
             self.width,
             self.depth,
             key,
         )
-        return Invariant(geometry, trunk, head, inputs.degrees_of_freedom)
+        return Invariant(geometry, trunk, residues, head, inputs.degrees_of_freedom)
 
 
 class InternalCoordinates(eqx.Module):
@@ -78,14 +91,16 @@ class InternalCoordinates(eqx.Module):
     mean_length: Float[np.ndarray, " tetrads"]
 
     @staticmethod
-    def from_frames(inputs: NetworkInputs) -> "InternalCoordinates":
-        """Measure the statistics on frames of shape (frames, beads, 3)."""
-        frames = inputs.frames.astype(np.float64)
+    def from_frames(
+        frames: Float[np.ndarray, "frames beads dim"], bonds: tuple[tuple[int, int], ...]
+    ) -> "InternalCoordinates":
+        """Measure the statistics on frames."""
+        frames = frames.astype(np.float64)
         beads = frames.shape[1]
         identity = np.eye(beads)
         pairs = list(combinations(range(beads), 2))
         incidence = np.stack([identity[i] - identity[j] for i, j in pairs])
-        tetrads = _tetrads(beads, inputs.bonds)
+        tetrads = _tetrads(beads, bonds)
         edges = np.array(
             [[identity[j] - identity[i[0]] for i in tetrads for j in [i[k]]] for k in (1, 2, 3)]
         ).reshape(3, len(tetrads), beads)
@@ -147,8 +162,24 @@ class InternalCoordinates(eqx.Module):
         return z_r, z_v
 
 
+class Residues(eqx.Module):
+    """What the residues of a molecule are, as learned vectors."""
+
+    of_kind: Int[np.ndarray, " kinds"]
+    vectors: Float[Array, "residues size"]
+
+    def __init__(self, many: ManyInputs, size: int, key: Key):
+        names = sorted({residue for residue, _ in many.kinds})
+        self.of_kind = np.array([names.index(residue) for residue, _ in many.kinds], np.int32)
+        self.vectors = jax.random.normal(key, (len(names), size))
+
+    def __call__(self, features: Features) -> Float[Array, " beads_times_size"]:
+        """Vectors of all beads, one after another."""
+        return self.vectors[jnp.asarray(self.of_kind)[features.kind]].ravel()
+
+
 class Invariant(AbstractNetwork):
-    """Energy or score of a fixed molecule from its internal coordinates.
+    """Energy or score of a molecule from its internal coordinates.
 
     The energy head adds the fixed base `1/N sum z_r^2 + D/2 <log var_r>`: at large noise it is the
     energy of the Gaussian that the noise is, at small noise a network of springs. The score head
@@ -157,6 +188,7 @@ class Invariant(AbstractNetwork):
 
     geometry: InternalCoordinates
     trunk: ResidualTrunk
+    residues: Residues | None
     head: Head = eqx.field(static=True)
     degrees_of_freedom: int = eqx.field(static=True)
 
@@ -166,8 +198,10 @@ class Invariant(AbstractNetwork):
         """Evaluate one frame; see `AbstractNetwork`."""
         displacements = self.geometry.displacements(x)
         z_r, z_v = self.geometry(displacements, x, level)
-        embedding = noise_embedding(level, self.geometry.finest)
-        out = self.trunk(jnp.concatenate([z_r, z_v, embedding]))
+        inputs = [z_r, z_v, noise_embedding(level, self.geometry.finest)]
+        if self.residues is not None:
+            inputs.append(self.residues(features))
+        out = self.trunk(jnp.concatenate(inputs))
         if self.head == "score":
             scale = jnp.sqrt(level.alpha**2 + level.sigma**2)
             return jnp.asarray(self.geometry.incidence).T @ (out[:, None] * displacements) / scale

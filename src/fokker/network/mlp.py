@@ -25,6 +25,7 @@ class MLPOptions(Options):
 
     name: Literal["mlp"] = "mlp"
     rotation_invariant: ClassVar[bool] = False
+    any_molecule: ClassVar[bool] = False
     width: int = Field(default=128, ge=1, le=16_384)
     depth: int = Field(default=4, ge=1, le=256, description="residual layers")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +13,7 @@ from .. import checkpoint, parallel
 from ..config import Config, MoleculesOptions, parse
 from ..errors import FokkerError
 from ..options import Options
-from ..system import System, Vocabulary
+from ..system import Skeleton, System, Vocabulary
 from ..trajectory import read_frames, write_topology
 from .folder import RunFolder, write_atomically
 from .molecules import entries, molecule_system
@@ -68,7 +69,22 @@ def run_config(run: Path) -> Config:
     return _read(run)[0]
 
 
-def _read(run: Path) -> tuple[Config, Vocabulary | None]:
+class _Known(NamedTuple):
+    """What a model of many molecules was trained on."""
+
+    vocabulary: Vocabulary
+    skeleton: Skeleton | None
+
+    @staticmethod
+    def of(table: dict[str, Any]) -> _Known:
+        skeleton = table.get("skeleton")
+        return _Known(
+            Vocabulary.model_validate(table["vocabulary"]),
+            None if skeleton is None else Skeleton.model_validate(skeleton),
+        )
+
+
+def _read(run: Path) -> tuple[Config, _Known | None]:
     if not run.is_dir():
         raise FokkerError(f"{run}: no such run folder; `fokker train` makes one.")
     newest = checkpoint.latest(RunFolder(run).checkpoint)
@@ -78,10 +94,10 @@ def _read(run: Path) -> tuple[Config, Vocabulary | None]:
     if not isinstance(config.system, MoleculesOptions):
         return config, None
     try:
-        return config, Vocabulary.model_validate(manifest["many"]["vocabulary"])
+        return config, _Known.of(manifest["many"])
     except (KeyError, TypeError, ValidationError) as error:
         raise FokkerError(
-            f"{where}: the vocabulary is missing or altered; restore it or train again."
+            f"{where}: the table of molecules is missing or altered; restore it or train again."
         ) from error
 
 
@@ -107,18 +123,20 @@ def molecule(run: Path, topology: Path, *, name: str | None = None) -> Path:
     Raises
     ------
     FokkerError
-        If the model does not know one of its beads, or another molecule has the name already.
+        If the model does not know one of its beads, if the molecule is not like those trained on
+        and a network needs that, or if another molecule has the name already.
     """
-    config, vocabulary = _read(run)
+    config, known = _read(run)
     options = config.system
-    if not isinstance(options, MoleculesOptions) or vocabulary is None:
+    if not isinstance(options, MoleculesOptions) or known is None:
         raise FokkerError(
             f"{run}: a run of one molecule, whose topology it has; leave out --topology."
         )
     system = molecule_system(
         options, topology, name or Path(topology.name.removesuffix(".gz")).stem
     )
-    vocabulary.indices(system)
+    known.vocabulary.indices(system)
+    _check_alike(topology, config, system, known.skeleton)
     structure = read_frames(topology, system, min_frames=1)[0]
     folder = RunFolder(run).of_molecule(system.name)
     if folder.molecule.exists():
@@ -135,6 +153,17 @@ def molecule(run: Path, topology: Path, *, name: str | None = None) -> Path:
             content = MoleculeFile(system=system, structure=rows).model_dump_json(indent=1)
             write_atomically(folder.molecule, content)
     return folder.path
+
+
+def _check_alike(topology: Path, config: Config, system: System, known: Skeleton | None) -> None:
+    needed = [e.network.name for e in config.experts if not e.network.any_molecule]
+    if needed and known is not None and system.skeleton != known:
+        raise FokkerError(
+            f"{topology}: its {system.n_beads} beads ({' '.join(system.skeleton.names)}) are not, "
+            f"or not bonded like, the {len(known.names)} of the molecules trained on "
+            f"({' '.join(known.names)}), which network {needed[0]!r} needs; choose another molecule, "
+            "or train with network 'graph' or 'graph-transformer'."
+        )
 
 
 def held_out(run: Path) -> tuple[Path, ...]:

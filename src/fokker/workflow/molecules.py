@@ -77,7 +77,9 @@ class Corpus:
         """What inference needs of the molecules, and who they were."""
         training, validation = self.many.training, self.many.validation
         names = [system.name for system in self.many.systems]
+        skeleton = self.many.skeleton
         return {
+            "skeleton": None if skeleton is None else skeleton.model_dump(mode="json"),
             "vocabulary": self.many.vocabulary.model_dump(mode="json"),
             "limits": self.limits.model_dump(mode="json"),
             "trained": [names[i] for i in training.molecule],
