@@ -17,6 +17,7 @@ from fokker.config import parse, read_toml
 from fokker.errors import FokkerError
 from fokker.interruption import Interrupted, Stop
 from fokker.presets import assignment, combine
+from peptides import SELECT, write_molecule
 
 TINY = [
     "experts.*.network.width=8",
@@ -197,3 +198,36 @@ def test_a_variant_must_name_a_preset(tmp_path):
     ]})  # fmt: skip
     assert raw["method"] == "one"
     assert [e["training"]["steps"] for e in raw["experts"]] == [5000]
+
+
+def test_many_molecules_are_judged_by_each_never_trained_on(tmp_path):
+    trained, held_out = tmp_path / "trained", tmp_path / "held-out"
+    for folder, molecules in (
+        (trained, ("ALA SER", "VAL ALA")),
+        (held_out, ("SER ALA", "ALA VAL")),
+    ):
+        folder.mkdir()
+        for residues in molecules:
+            write_molecule(folder, residues.replace(" ", "-"), residues)
+    given = ["--folder", trained, "--temperature", 300, "--select", SELECT]
+    sizes = [part for text in TINY for part in ("-s", text)]
+    sizes += ["-s", "sampling.n=40", "-s", "simulation.steps=20"]
+    where = ["--methods", "diffusion,two-for-one", "-o", tmp_path / "out", *sizes]
+    wrong = CliRunner().invoke(app, [str(a) for a in ("benchmark", "dipeptides", *given, *where)])
+    assert wrong.exit_code == 2
+    assert "give --validation" in " ".join(wrong.output.split())
+    arguments = [*given, "--validation", held_out, "--seeds", 1, "--budget", "1s", *where]
+    call("benchmark", "dipeptides", *arguments)
+    table = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert table["molecules"] == ["ALA-VAL", "SER-ALA"]
+    for name in ("diffusion", "two-for-one"):
+        assert len(table["rows"][name]["sim_js"]["values"]) == 2
+        assert table["rows"][name]["iid_chirality"]["mean"] is not None
+    own, other = (
+        (tmp_path / "out" / f"{name}-0" / "molecules" / "SER-ALA" / "samples.xtc").read_bytes()
+        for name in ("diffusion", "two-for-one")
+    )
+    assert own == other
+    assert (tmp_path / "out" / "diffusion-0" / "molecules.json").exists()
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "each molecule never trained on (ALA-VAL, SER-ALA)" in text

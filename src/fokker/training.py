@@ -24,6 +24,7 @@ from .data import Dataset
 from .emphasis import emphasis
 from .errors import FokkerError
 from .interruption import Interrupted
+from .many import Many
 from .model import Mixture, build_model
 from .network import ManyInputs, NetworkInputs
 from .objective import Molecule
@@ -107,6 +108,13 @@ def initial_model(
         centred=system.centred,
         key=jax.random.fold_in(jax.random.key(config.seed), 0),
     )
+
+
+def subjects(system: System, many: Many | None) -> tuple[Features, tuple[Molecule, ...]]:
+    """Features and bonds of what is trained on: the one system, or many, with a leading axis."""
+    features = features_of(system) if many is None else many.features
+    bonded = (system,) if many is None else many.systems
+    return features, tuple(Molecule(each.n_beads, each.bonds) for each in bonded)
 
 
 def with_rotation(expert: ExpertOptions, system: System) -> TrainingOptions:
@@ -220,9 +228,7 @@ def train(
         restored = path if progress["step"] else None
         if primary:
             _rewind(log, start, progress["step"])
-    features = features_of(system) if many is None else many.features
-    bonded = (system,) if many is None else many.systems
-    molecules = tuple(Molecule(each.n_beads, each.bonds) for each in bonded)
+    features, molecules = subjects(system, many)
     whole = parallel.share(dataset.pool, sharding)
     for index in range(start, len(config.experts)):
         expert = config.experts[index]

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import jax
 
-from ..config import Config, ExpertOptions
-from ..data import prepare
+from ..config import Config, ExpertOptions, MoleculesOptions
+from ..data import Dataset, prepare
 from ..stage import MAX_BLOCK, Stage, run_block
-from ..training import features_of, initial_model, with_emphasis, with_rotation
+from ..system import System
+from ..training import (
+    initial_model,
+    labelled_frames,
+    subjects,
+    with_emphasis,
+    with_rotation,
+)
 from ..workflow.folder import write_atomically
+from ..workflow.molecules import load_corpus
 from ..workflow.source import load_trajectory
 
 ROUNDS = 4
@@ -48,12 +56,16 @@ def calibrate(
     """
     known: dict[str, float] = json.loads(file.read_bytes()) if file.exists() else {}
     steppers: dict[str, _Stepper] = {}
+    data: dict[str, tuple[System, Dataset]] = {}
     for config in configs:
+        of = config.system.model_dump_json()
         for index, expert in enumerate(config.experts):
             key = expert_key(expert)
             if key not in known and key not in steppers:
                 say(f"measuring the step of {config.method}, expert {index + 1}")
-                steppers[key] = _Stepper(config, index)
+                if of not in data:
+                    data[of] = _load(config)
+                steppers[key] = _Stepper(config, index, *data[of])
     for _ in range(ROUNDS):
         for stepper in steppers.values():
             stepper.measure()
@@ -69,24 +81,39 @@ def expert_key(expert: ExpertOptions) -> str:
     return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _load(config: Config) -> tuple[System, Dataset]:
+    """What a configuration trains on; of many molecules, the largest stands for the system."""
+    if isinstance(config.system, MoleculesOptions):
+        corpus = load_corpus(config.system)
+        return corpus.many.largest, corpus.dataset
+    trajectory = load_trajectory(config)
+    dataset = prepare(
+        trajectory.positions,
+        trajectory.system,
+        validation_fraction=config.system.validation_fraction,
+        forces=trajectory.forces,
+    )
+    return trajectory.system, dataset
+
+
 class _Stepper:
     """One expert, compiled, ready to be timed."""
 
-    def __init__(self, config: Config, index: int):
-        trajectory = load_trajectory(config)
-        system = trajectory.system
-        fraction = config.system.validation_fraction
-        dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
-        expert = config.experts[index]
+    def __init__(self, config: Config, index: int, system: System, dataset: Dataset):
+        expert, many = config.experts[index], dataset.many
+        inputs = None if many is None else many.inputs
+        features, molecules = subjects(system, many)
         self.pool = with_emphasis(dataset.pool, expert, system, dataset)
         self.stage, self.state = Stage.create(
-            initial_model(config, system, dataset.training).experts[index],
+            initial_model(config, system, dataset.training, inputs).experts[index],
             config.process.build(),
-            features_of(system),
+            features,
             expert.interval,
             with_rotation(expert, system),
             centred=system.centred,
             seed=0,
+            molecules=molecules,
+            labelled=labelled_frames(dataset),
         )
         self.length, self.best = 2, float("inf")
         self._run()

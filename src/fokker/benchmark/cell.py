@@ -8,24 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
 from .. import checkpoint
 from ..config import Config, SimulationOptions
-from ..data import prepare
 from ..interruption import Interrupted, Stop
 from ..metrics import compare
 from ..stage import T_MIN
-from ..system import System
 from ..training import inference_group
 from ..trajectory import read_frames
-from ..workflow.evaluate import evaluate
+from ..workflow.evaluate import baseline_of, evaluate
 from ..workflow.folder import RunFolder
-from ..workflow.loaded import load_run, save_config
+from ..workflow.loaded import NO_START_FRAMES, load_run, save_config
+from ..workflow.molecule import held_out
 from ..workflow.sample import sample
 from ..workflow.simulate import simulate
-from ..workflow.source import load_trajectory
+from ..workflow.summary import summarise
 from ..workflow.train import train
 
 Show = Callable[[str, int, int, str], None]
@@ -69,24 +65,46 @@ def run_cell(
         _train(cell, config, stop, show)
     elif not folder.checkpoint.is_dir():
         _adopt(folder, config, RunFolder(shared))
-    _check(stop)
+    molecules = held_out(cell)
+    for target in molecules or (cell,):
+        _check(stop)
+        if shared is not None:
+            _take_samples(RunFolder(target), RunFolder(shared / target.relative_to(cell)))
+        _use(target, config, stop, show)
+    if molecules:
+        summarise(cell, molecules)
+    folder.note(cell_finished=True)
+
+
+def judged(cell: Path) -> tuple[Path, ...]:
+    """Folders of a finished cell with metrics: its validation molecules', or the cell itself."""
+    folder = RunFolder(cell)
+    if not folder.summary.exists():
+        return (cell,)
+    names = json.loads(folder.summary.read_bytes())["molecules"]
+    return tuple(folder.of_molecule(name).path for name in names)
+
+
+def _use(target: Path, config: Config, stop: Stop | None, show: Show) -> None:
+    """Sample, simulate and evaluate: one molecule, or the only one."""
+    folder = RunFolder(target)
+    of = f" of {target.name}" if folder.molecule.exists() else ""
     if "sampling" not in folder.read_record():
         sample(
-            cell,
+            target,
             resume=True,
             overwrite=True,
             stop=stop,
-            on_progress=lambda done, n: show("samples", done, n, ""),
+            on_progress=lambda done, n: show(f"samples{of}", done, n, ""),
         )
     _check(stop)
     if config.simulation.t > T_MIN:
         config = config.model_copy(update={"simulation": _scan(folder, config, stop, show)})
     if "simulation" not in folder.read_record():
-        _simulate(cell, config.simulation, None, stop, show, "simulation")
+        _simulate(target, config.simulation, None, stop, show, f"simulation{of}")
     _check(stop)
-    show("evaluation", 0, 1, "")
-    evaluate(cell)
-    folder.note(cell_finished=True)
+    show(f"evaluation{of}", 0, 1, "")
+    evaluate(target)
 
 
 def _train(cell: Path, config: Config, stop: Stop | None, show: Show) -> None:
@@ -117,8 +135,9 @@ def training_seconds(cell: Path) -> float | None:
 
 
 def _adopt(folder: RunFolder, config: Config, source: RunFolder) -> None:
-    """Take over weights under another configuration, and samples where they would be the same."""
-    loaded = load_run(source.path)
+    """Take over weights under another configuration."""
+    loaded = load_run(judged(source.path)[0])  # of many molecules, any has the weights
+    many = loaded.vocabulary is not None
     manifest = checkpoint.read_manifest(checkpoint.latest(source.checkpoint))
     metadata = {k: v for k, v in manifest.items() if k not in ("format", "version", "files")}
     metadata["config"] = config.model_dump(mode="json")
@@ -128,13 +147,21 @@ def _adopt(folder: RunFolder, config: Config, source: RunFolder) -> None:
         shutil.copy2(source.training_log, folder.training_log)
         if source.topology.exists():
             shutil.copy2(source.topology, folder.topology)
-        notes = {"training": {**record["training"], "shared_with": source.path.name}}
-        if "sampling" in record and loaded.config.sampling == config.sampling:
-            shutil.copy2(source.samples(loaded.system), folder.samples(loaded.system))
-            notes["sampling"] = record["sampling"]
-        folder.note(system=loaded.system.name, method=config.method, **notes)
-        groups = {"model": inference_group(loaded.model, loaded.start_frames)}
+        training = {**record["training"], "shared_with": source.path.name}
+        folder.note(system=record["system"], method=config.method, training=training)
+        start = NO_START_FRAMES if many else loaded.start_frames
+        groups = {"model": inference_group(loaded.model, start)}
         checkpoint.save(folder.checkpoint, manifest["progress"]["counter"], groups, metadata)
+
+
+def _take_samples(folder: RunFolder, source: RunFolder) -> None:
+    """Copy the samples of the same weights, where they would be drawn alike."""
+    record, own, other = source.read_record(), load_run(folder.path), load_run(source.path)
+    if "sampling" in folder.read_record() or own.config.sampling != other.config.sampling:
+        return
+    with folder.locked():
+        shutil.copy2(source.samples(other.system), folder.samples(own.system))
+        folder.note(sampling=record["sampling"])
 
 
 def _simulate(
@@ -162,7 +189,7 @@ def _scan(folder: RunFolder, config: Config, stop: Stop | None, show: Show) -> S
     stride = options.stride
     steps = max(stride, options.steps // SCAN_SHARE // stride * stride)
     tried: dict[str, float] = folder.read_record().get("scan", {})
-    frames = None
+    loaded, data = load_run(folder.path), None
     for t in SCAN_TIMES:
         if f"{t:g}" in tried:
             continue
@@ -171,23 +198,15 @@ def _scan(folder: RunFolder, config: Config, stop: Stop | None, show: Show) -> S
         for file in (out, out.with_name(f".{out.name}.restart")):
             shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
         _simulate(folder.path, trial, out, stop, show, f"scan t = {t:g}")
-        system, training = frames = frames or _training_frames(config)
-        js = compare(system, training, read_frames(out, system, allow_failed=True))["js"]
+        data = data or baseline_of(loaded)
+        found = read_frames(out, loaded.system, allow_failed=True)
+        js = compare(loaded.system, data.frames, found)["js"]
         tried = {**tried, f"{t:g}": 1.0 if js is None else js}
         folder.note(scan=tried)
         out.unlink()
         shutil.rmtree(out.with_name(f".{out.name}.restart"), ignore_errors=True)
         _check(stop)
     return options.model_copy(update={"t": float(min(tried, key=lambda t: tried[t]))})
-
-
-def _training_frames(
-    config: Config,
-) -> tuple[System, Float[np.ndarray, "frames beads dim"]]:
-    trajectory = load_trajectory(config)
-    fraction = config.system.validation_fraction
-    dataset = prepare(trajectory.positions, trajectory.system, validation_fraction=fraction)
-    return trajectory.system, trajectory.positions[dataset.training_index]
 
 
 def _check(stop: Stop | None) -> None:

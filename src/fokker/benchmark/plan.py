@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import Config
+from ..config import Config, MoleculesOptions
 from ..errors import FokkerError
 from ..workflow.folder import write_atomically
 
@@ -100,8 +100,14 @@ class Plan:
         Raises
         ------
         FokkerError
-            If the budget or a row differs.
+            If the budget or a row differs, or there are no molecules to judge by.
         """
+        for config in self.configs.values():
+            if isinstance(config.system, MoleculesOptions) and not config.system.validation:
+                raise FokkerError(
+                    f"{self.system}: many molecules are judged by those never trained on; give "
+                    "--validation."
+                )
         file = self.folder / "plan.json"
         old = _read(file)
         budget = {"seconds": self.budget.seconds, "effort": self.budget.effort}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import FokkerError
 from ..report.formats import number, spread
 from ..workflow.folder import RunFolder, write_atomically
-from .cell import finished, training_seconds
+from .cell import finished, judged, training_seconds
 from .figure import draw_table
 from .paper import CITATION, PAPER
 from .plan import Plan
@@ -45,6 +45,8 @@ COLUMNS = (
     Column("sim_bond", "sim bond W1, pm", "stability"),
     Column("iid_failed", "iid failed, %", "stability"),
     Column("sim_failed", "sim failed, %", "stability"),
+    Column("iid_chirality", "iid right hand, %", "stability"),
+    Column("sim_chirality", "sim right hand, %", "stability"),
     Column("diverged", "diverged chains", "stability"),
     Column("first_divergence", "first at step", "stability"),
     Column("residual", "FP residual", "stability"),
@@ -67,35 +69,39 @@ def collect(plan: Plan) -> dict[str, Any]:
     -------
     dict
         `rows` by name, each a table by column of `mean`, `std` (None for one seed) and `values`
-        (by seed); `floor`, `paper`, and what describes the table.
+        (by seed, and of many molecules by molecule within a seed); `floor`, `paper`, and what
+        describes the table.
     """
-    cells: dict[str, dict[int, Values]] = {}
+    cells: dict[str, dict[tuple[int, str], Values]] = {}
     floors: list[Values] = []
     counts: dict[str, Any] = {}
     for name in (REFERENCE, *plan.configs):
         for seed in range(plan.seeds):
             cell = plan.cell(name, seed)
-            if finished(cell):
-                metrics, record = _read(cell)
-                cells.setdefault(name, {})[seed] = _values(cell, metrics, record)
+            for folder in judged(cell) if finished(cell) else ():
+                metrics, record = _read(folder)
+                of = folder.name if folder != cell else ""
+                cells.setdefault(name, {})[seed, of] = _values(cell, metrics, record)
                 floors.append(_floors(metrics))
                 counts = {kind: metrics[kind]["n"] for kind in ("iid", "sim")}
                 counts["training"] = metrics["iid"]["n_training"]
                 counts["chains"] = record["simulation"]["chains"]
                 counts["simulated_steps"] = record["simulation"]["steps"]
     base = cells.get(RELATIVE_TO, {})
-    for by_seed in cells.values():
-        for seed, values in by_seed.items():
+    for each in cells.values():
+        for case, values in each.items():
             for kind in ("iid", "sim"):
-                own, other = values[f"{kind}_bond"], base.get(seed, {}).get(f"{kind}_bond")
+                own, other = values[f"{kind}_bond"], base.get(case, {}).get(f"{kind}_bond")
                 values[f"{kind}_bond_relative"] = own / other if own and other else None
+    molecules = sorted({of for each in cells.values() for _, of in each if of})
     return {
         "system": plan.system,
+        "molecules": molecules,
         "command": plan.command,
         "budget": plan.budget.sentence,
         "counts": counts,
         "columns": {column.key: column.title for column in COLUMNS},
-        "rows": {name: _row(list(by_seed.values())) for name, by_seed in cells.items()},
+        "rows": {name: _row(list(each.values())) for name, each in cells.items()},
         "floor": _row(floors),
         "paper": {
             name: {key: {"mean": mean, "std": std} for key, (mean, std) in row.items()}
@@ -137,12 +143,17 @@ def as_markdown(table: dict[str, Any]) -> str:
     counts = table["counts"]
     text = [f"# {table['system']}", "", f"    {table['command']}", "", table["budget"], ""]
     if counts:
+        molecules = table["molecules"]
+        of, over = ("training frames", "seeds")
+        if molecules:
+            of = f"frames of each molecule never trained on ({', '.join(molecules)})"
+            over = "these molecules and seeds"
         text += [
-            f"{counts['training']:,} training frames, {counts['iid']:,} samples, "
+            f"{counts['training']:,} {of}, {counts['iid']:,} samples, "
             f"{counts['sim']:,} frames of {counts['chains']:,} chains x "
-            f"{counts['simulated_steps']:,} steps. Mean ± standard deviation over seeds. The floor "
-            "is what a perfect model would score at these counts. Training time is that of the "
-            "optimiser's blocks; sampling and simulation include what had to be compiled. FP "
+            f"{counts['simulated_steps']:,} steps. Mean ± standard deviation over {over}. The "
+            "floor is what a perfect model would score at these counts. Training time is that of "
+            "the optimiser's blocks; sampling and simulation include what had to be compiled. FP "
             f"residual: root mean square of R / D at t near {RESIDUAL_TIME:g}. Rows marked paper: "
             f"{table['citation']}, at its own counts and training.",
             "",
@@ -183,6 +194,8 @@ def _values(cell: Path, metrics: dict[str, Any], record: dict[str, Any]) -> Valu
         values |= {f"{kind}_js": found["js"], f"{kind}_pmf": found["pmf"]}
         values |= {f"{kind}_bond": _bond(found["bonds"], "w1")}
         values |= {f"{kind}_failed": 100.0 * found["failed_fraction"]}
+        least = min(found["chirality"].values(), default=None)
+        values |= {f"{kind}_chirality": None if least is None else 100.0 * least}
     first = simulation["diverged_at"]
     return values | {
         "diverged": simulation["diverged"],

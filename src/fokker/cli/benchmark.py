@@ -18,7 +18,8 @@ from .display import Bar, console, told
 EPILOG = (
     "**Examples:** `fokker benchmark mueller-brown --seeds 1`; `fokker benchmark "
     "alanine-dipeptide --methods both,fokker --budget 10m --out runs/table`; "
-    "`fokker benchmark mueller-brown --methods both --variant strong=strong.toml`"
+    "`fokker benchmark mueller-brown --methods both --variant strong=strong.toml`; "
+    "`fokker benchmark dipeptides --folder data/train --validation data/validation --seeds 1`"
 )
 
 
@@ -54,10 +55,13 @@ def benchmark(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    folder: settings.Folder = None,
+    validation: settings.Validation = None,
 ) -> None:
     """Train and judge several methods on one system, several seeds of each; print the table.
 
-    Every cell is a run folder, FOLDER/METHOD-SEED. Ctrl-C saves; the same command continues, and a
+    Every cell is a run folder, OUT/METHOD-SEED; many molecules are judged by those of
+    --validation. Ctrl-C saves; the same command continues, and a
     finished cell is never done again. Writes table.json, table.csv, table.md, table.svg and
     table.png. In `--set`, `experts.*` means every expert.
     """
@@ -86,14 +90,16 @@ def benchmark(
                 select=select,
                 temperature=temperature,
                 stride=stride,
+                folder=folder,
+                validation=validation,
             )
             for name, method in rows.items()
         }
         length = Budget(effort=effort) if effort else Budget.parse(budget or "60s")
-        folder = out or Path("runs") / f"benchmark-{system}"
+        where = out or Path("runs") / f"benchmark-{system}"
         with _Bars() as bars:
             table = run(
-                Plan(folder, system, configs, seeds, length, command),
+                Plan(where, system, configs, seeds, length, command),
                 stop=stop,
                 show=bars.show,
                 say=bars.say,
@@ -101,7 +107,7 @@ def benchmark(
         for part in PARTS:
             console.print(_screen(f"{system}: {part}", *as_text(table, part)))
         console.print(table["budget"])
-        console.print(f"table: {folder / 'table.md'}")
+        console.print(f"table: {where / 'table.md'}")
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:

@@ -84,7 +84,7 @@ def evaluate(
             f"{run}: neither samples nor a simulation here; run `fokker sample {run}` or "
             f"`fokker simulate {run}` first."
         )
-    baseline = _of_molecule(loaded, reference) or _of_training(loaded, reference)
+    baseline = baseline_of(loaded, reference)
     sets = {}
     for name, path in given.items():
         on_message(f"reading {path}")
@@ -129,7 +129,7 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Baseline:
+class Baseline:
     """Frames to compare with, nm and scaled, and others to compare with besides."""
 
     name: str
@@ -138,16 +138,27 @@ class _Baseline:
     reference: Float[np.ndarray, "others beads dim"] | None
 
 
-def _of_training(loaded: LoadedRun, reference: list[Path] | None) -> _Baseline:
+def baseline_of(loaded: LoadedRun, reference: list[Path] | None = None) -> Baseline:
+    """Frames that a run is compared with: its training frames, or the molecule's own.
+
+    Raises
+    ------
+    FokkerError
+        On a bad file, or if a molecule has no frames.
+    """
+    return _of_molecule(loaded, reference) or _of_training(loaded, reference)
+
+
+def _of_training(loaded: LoadedRun, reference: list[Path] | None) -> Baseline:
     trajectory = load_trajectory(loaded.config, loaded.system)
     fraction = loaded.config.system.validation_fraction
     dataset = prepare(trajectory.positions, loaded.system, validation_fraction=fraction)
     frames = trajectory.positions[dataset.training_index]
     held_out = load_reference(loaded.config, trajectory, reference)
-    return _Baseline("training", frames, dataset.training, held_out)
+    return Baseline("training", frames, dataset.training, held_out)
 
 
-def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> _Baseline | None:
+def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> Baseline | None:
     """A molecule's own trajectory, if the run has many: the files given, or those of its entry.
 
     All frames of one that was never trained on; None if the run is of one molecule.
@@ -168,7 +179,7 @@ def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> _Baseline |
             )
         name = "training" if entry in trained else "unseen"
         frames = read_entry(options, entry, system)[1]
-    return _Baseline(name, frames, loaded.scaling.apply(centre(frames)), None)
+    return Baseline(name, frames, loaded.scaling.apply(centre(frames)), None)
 
 
 def residual_against_time(

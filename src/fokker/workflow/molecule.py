@@ -161,8 +161,8 @@ def _check_alike(topology: Path, config: Config, system: System, known: Skeleton
         raise FokkerError(
             f"{topology}: its {system.n_beads} beads ({' '.join(system.skeleton.names)}) are not, "
             f"or not bonded like, the {len(known.names)} of the molecules trained on "
-            f"({' '.join(known.names)}), which network {needed[0]!r} needs; choose another molecule, "
-            "or train with network 'graph' or 'graph-transformer'."
+            f"({' '.join(known.names)}), which network {needed[0]!r} needs; choose another "
+            "molecule, or train with network 'graph' or 'graph-transformer'."
         )
 
 
