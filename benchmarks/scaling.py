@@ -30,7 +30,8 @@ from fokker.network import NetworkInputs, NetworkOptions
 from fokker.objective import Molecule
 from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
-from fokker.stage import Stage, TrainingOptions, run_block
+from fokker.stage import Stage, run_block
+from fokker.training_options import TrainingOptions
 from fokker.types import FAR, Features
 from fokker.variables import neighbours_of, separations
 

@@ -32,7 +32,8 @@ from fokker.network import (
 from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
 from fokker.sampler import DPMSolverOptions, generate
-from fokker.stage import Stage, TrainingOptions, run_block
+from fokker.stage import Stage, run_block
+from fokker.training_options import TrainingOptions
 from fokker.types import Features
 
 BATCH = 64

@@ -71,6 +71,28 @@ def test_mistakes_get_one_sentence(change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_term_of_weight_zero_is_left_out():
+    def terms(*changes: str) -> set[str]:
+        made = combine("alanine-dipeptide", "fokker", [assignment(change) for change in changes])
+        return set(parse(made, "").experts[0].training.objectives)
+
+    where = "experts.0.training.objectives"
+    assert terms() == {"dsm", "diffclf", "torsion"}
+    assert terms(f"{where}.diffclf.weight=0") == {"dsm", "torsion"}
+    with pytest.raises(FokkerError, match="every objective has weight 0"):
+        terms(*(f"{where}.{name}.weight=0" for name in terms()))
+
+
+@pytest.mark.parametrize("name", ["rne", "ctsm", "fitted"])
+def test_methods_that_change_ours_differ_in_one_term(name):
+    ours, other = (parse(combine("alanine-dipeptide", m), "") for m in ("fokker", name))
+    assert other.experts[1:] == ours.experts[1:]
+    terms = set(other.experts[0].training.objectives)
+    assert terms == {"dsm", "torsion", name}
+    same = {"objectives": ours.experts[0].training.objectives}
+    assert other.experts[0].training.model_copy(update=same) == ours.experts[0].training
+
+
 def test_unknown_presets_suggest_a_name():
     with pytest.raises(FokkerError, match="did you mean 'alanine-dipeptide'"):
         combine("alanine-dipeptid", "fokker")

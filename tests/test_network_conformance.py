@@ -18,7 +18,8 @@ from fokker.network import (
     noise_embedding,
 )
 from fokker.process import CosineOptions, VarianceExplodingOptions, VariancePreservingOptions
-from fokker.stage import Stage, TrainingOptions
+from fokker.stage import Stage
+from fokker.training_options import TrainingOptions
 from fokker.types import NoiseLevel
 from tools import BEADS, FEATURES, is_weight, molecule_inputs, random_rotation, randomise
 

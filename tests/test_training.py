@@ -15,9 +15,10 @@ from fokker.data import prepare
 from fokker.errors import FokkerError
 from fokker.interruption import Interrupted
 from fokker.presets import assignment, combine
-from fokker.stage import Stage, TrainingOptions, run_block
+from fokker.stage import Stage, run_block
 from fokker.system import Bead, System
 from fokker.training import features_of, initial_model, train, with_rotation
+from fokker.training_options import TrainingOptions
 
 SYSTEM = System(name="plane", dim=2, beads=(Bead(name="X"),), kT=1.0, centred=False, length_unit="")
 

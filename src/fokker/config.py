@@ -18,7 +18,7 @@ from .network import NetworkOptions
 from .options import Options
 from .process import ProcessOptions, VariancePreservingOptions
 from .sampler import SamplerOptions
-from .stage import T_MIN, TrainingOptions
+from .training_options import T_MIN, TrainingOptions
 from .variables import VariableChoice
 
 EMBEDDED = "embedded:"

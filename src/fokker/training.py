@@ -29,8 +29,9 @@ from .model import Mixture, build_model
 from .network import ManyInputs, NetworkInputs
 from .objective import Molecule
 from .pool import Pool
-from .stage import MAX_BLOCK, Stage, TrainingOptions, TrainingState, ready_block, run_block
+from .stage import MAX_BLOCK, Stage, TrainingState, ready_block, run_block
 from .system import System, Vocabulary
+from .training_options import TrainingOptions
 from .types import Features
 
 BLOCK = MAX_BLOCK

@@ -12,8 +12,8 @@ from .. import checkpoint
 from ..config import Config, SimulationOptions
 from ..interruption import Interrupted, Stop
 from ..metrics import compare
-from ..stage import T_MIN
 from ..training import inference_group
+from ..training_options import T_MIN
 from ..trajectory import read_frames
 from ..workflow.evaluate import baseline_of, evaluate
 from ..workflow.folder import RunFolder

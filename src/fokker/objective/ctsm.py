@@ -16,7 +16,7 @@ class TimeScoreOptions(Options):
     """Options of conditional time score matching."""
 
     name: Literal["ctsm"] = "ctsm"
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
     control_variate: bool = Field(
         default=True, description="take out the part of the target's noise that the score explains"
     )

@@ -15,7 +15,7 @@ class ClassificationOptions(Options):
     """Options of diffusive classification."""
 
     name: Literal["diffclf"] = "diffclf"
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
 
     def build(self, molecule: Molecule = NO_MOLECULE) -> "DiffusiveClassification":
         """Return the objective."""

@@ -15,7 +15,7 @@ class DenoisingOptions(Options):
     """Options of denoising score matching."""
 
     name: Literal["dsm"] = "dsm"
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
 
     def build(self, molecule: Molecule = NO_MOLECULE) -> "DenoisingScoreMatching":
         """Return the objective."""

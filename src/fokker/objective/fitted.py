@@ -16,7 +16,7 @@ class FittedOptions(Options):
     """Options of the fitted Fokker-Planck term."""
 
     name: Literal["fitted"] = "fitted"
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
     fraction: float = Field(
         default=0.25, gt=0, le=1, description="part of the batch that carries this term"
     )

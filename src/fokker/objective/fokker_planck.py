@@ -24,7 +24,7 @@ class FokkerPlanckOptions(Options):
     """Options of the Fokker-Planck residual."""
 
     name: Literal["fokker-planck"] = "fokker-planck"
-    weight: float = Field(default=5e-4, gt=0)
+    weight: float = Field(default=5e-4, ge=0)
     form: Form = Field(
         default="strong",
         description="strong: forward-mode derivatives of the score; weak: the paper's theorem 1",

@@ -48,7 +48,7 @@ class ForceMatchingOptions(Options):
     """Options of score matching on noise and forces; takes the place of `dsm`."""
 
     name: Literal["force-matching"] = "force-matching"
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
     mixture: Literal["modes", "isotropic"] = Field(
         default="modes",
         description="weight noise against forces in each motion of the molecule on its own, or in "

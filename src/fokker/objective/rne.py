@@ -19,7 +19,7 @@ class RadonNikodymOptions(Options):
     """Options of the Radon-Nikodym term."""
 
     name: Literal["rne"] = "rne"
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
     gap: float = Field(
         default=0.05, gt=0, lt=1, description="the earlier time of a pair is (1 - gap) t"
     )

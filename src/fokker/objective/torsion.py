@@ -31,7 +31,7 @@ class TorsionOptions(Options):
     """Options of score matching along torsions."""
 
     name: Literal["torsion"] = "torsion"
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
 
     def build(self, molecule: Molecule = NO_MOLECULE) -> "TorsionScoreMatching":
         """Return the objective for the rotatable bonds of a molecule."""

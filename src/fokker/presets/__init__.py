@@ -1,9 +1,10 @@
 """Presets: one TOML file a system, one a method; together they make a configuration.
 
 A system file holds the tables `system`, `sampling`, `simulation` and the defaults `network` and
-`training` of every expert; it may name a `base` that it changes. A method file holds the experts,
-each with what it changes of these; `training.steps` of a method is a share of the system's. What a
-method changes of a network is for one that has all these keys, and left out for another.
+`training` of every expert. A method file holds the experts, each with what it changes of these;
+`training.steps` of a method is a share of the system's. What a method changes of a network is for
+one that has all these keys, and left out for another. Either file may name a `base` that it
+changes.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def combine(
     FokkerError
         If a preset does not exist.
     """
-    base = _system(system)
+    base = _preset("systems", system)
     chosen, own = _method(method)
     network, training = base.pop("network", {}), base.pop("training", {})
     experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
@@ -131,8 +132,8 @@ def assignment(text: str) -> dict[str, Any]:
 def _method(method: str | Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Content of a method preset, and what a variant changes in the whole."""
     if isinstance(method, str):
-        return _read("methods", method), {}
-    chosen = _read("methods", method.get("method", DEFAULT_METHOD))
+        return _preset("methods", method), {}
+    chosen = _preset("methods", method.get("method", DEFAULT_METHOD))
     own = {k: v for k, v in method.items() if k not in ("name", "method", "description")}
     if isinstance(own.get("experts"), list):
         chosen["experts"] = own.pop("experts")
@@ -160,10 +161,10 @@ def _whole_blocks(steps: float, block: int = 250) -> int:
     return max(1, round(steps)) if steps < 2 * block else block * round(steps / block)
 
 
-def _system(name: str) -> dict[str, Any]:
-    own = _read("systems", name)
+def _preset(kind: str, name: str) -> dict[str, Any]:
+    own = _read(kind, name)
     base = own.pop("base", "")
-    return merge(_system(base), own) if base else own
+    return merge(_preset(kind, base), own) if base else own
 
 
 def _merge_list(key: str, present: list[Any], changes: Mapping[str, Any]) -> list[Any]:

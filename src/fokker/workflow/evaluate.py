@@ -22,7 +22,7 @@ from ..model import AbstractEnergy
 from ..objective import Noised, exact_residual
 from ..process import AbstractProcess
 from ..report import Chains, gather
-from ..stage import T_MIN
+from ..training_options import T_MIN
 from ..trajectory import read_frames
 from ..types import Features
 from .folder import write_atomically
