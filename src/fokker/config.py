@@ -181,6 +181,9 @@ class Config(Options):
 
     method: str = "custom"
     seed: int = Field(default=0, ge=0, lt=2**32)
+    pretrained: str | None = Field(
+        default=None, description="run folder whose weights training starts from"
+    )
     system: SystemOptions
     process: ProcessOptions = VariancePreservingOptions()
     experts: tuple[ExpertOptions, ...] = Field(min_length=1)

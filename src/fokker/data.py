@@ -129,6 +129,7 @@ def prepare(
     *,
     validation_fraction: float = 0.05,
     forces: Float[np.ndarray, "frames beads dim"] | None = None,
+    scaling: Scaling | None = None,
 ) -> Dataset:
     """Split, centre and scale a trajectory.
 
@@ -145,6 +146,8 @@ def prepare(
         Share of frames held out, in time blocks.
     forces
         On the beads, in user units; NaN in frames where they are not known.
+    scaling
+        That of a model which has one; by default it is measured.
 
     Raises
     ------
@@ -162,10 +165,10 @@ def prepare(
         raise FokkerError(
             f"system {system.name!r}: all training positions coincide; check the trajectory."
         )
-    scaling = Scaling(scale=scale, offset=tuple(float(o) for o in offset))
+    scaling = scaling or Scaling(scale=scale, offset=tuple(float(o) for o in offset))
     scaled = scaling.apply(positions)
     labels = [
-        None if forces is None else _labels(forces[part], scale / system.kT)
+        None if forces is None else _labels(forces[part], scaling.scale / system.kT)
         for part in (training, validation)
     ]
     return Dataset(scaled[training], scaled[validation], training, scaling, None, *labels)

@@ -177,6 +177,7 @@ def train(
     log: Path,
     metadata: dict[str, Any],
     start_frames: Float[np.ndarray, "start beads dim"],
+    pretrained: Mixture | None = None,
     resume: bool = False,
     sharding: NamedSharding | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -194,6 +195,8 @@ def train(
         One JSON line a block.
     metadata, start_frames
         Stored in every checkpoint, for inference.
+    pretrained
+        Weights to start from, in place of random ones.
     resume
         Continue from the newest checkpoint in `folder`; the result equals the uninterrupted run.
     sharding
@@ -215,7 +218,8 @@ def train(
     """
     many = dataset.many
     inputs = None if many is None else many.inputs
-    model = initial_model(config, system, dataset.training, inputs)
+    first = pretrained or initial_model(config, system, dataset.training, inputs)
+    model = first
     start, counter, restored = 0, 0, None
     primary = parallel.is_primary()
     if not resume:
@@ -233,9 +237,8 @@ def train(
     whole = parallel.share(dataset.pool, sharding)
     for index in range(start, len(config.experts)):
         expert = config.experts[index]
-        fresh = initial_model(config, system, dataset.training, inputs).experts[index]
         stage, state = Stage.create(
-            fresh,
+            first.experts[index],
             config.process.build(),
             features,
             expert.interval,

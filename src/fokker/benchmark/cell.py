@@ -18,7 +18,7 @@ from ..trajectory import read_frames
 from ..workflow.evaluate import baseline_of, evaluate
 from ..workflow.folder import RunFolder
 from ..workflow.loaded import NO_START_FRAMES, load_run, save_config
-from ..workflow.molecule import held_out
+from ..workflow.molecule import default_molecules
 from ..workflow.sample import sample
 from ..workflow.simulate import simulate
 from ..workflow.summary import summarise
@@ -65,7 +65,7 @@ def run_cell(
         _train(cell, config, stop, show)
     elif not folder.checkpoint.is_dir():
         _adopt(folder, config, RunFolder(shared))
-    molecules = held_out(cell)
+    molecules = default_molecules(cell)
     for target in molecules or (cell,):
         _check(stop)
         if shared is not None:

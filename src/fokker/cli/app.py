@@ -106,6 +106,7 @@ def train(
     folder: settings.Folder = None,
     validation: settings.Validation = None,
     forces: settings.Forces = None,
+    pretrained: settings.Pretrained = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
 ) -> None:
@@ -134,6 +135,7 @@ def train(
             folder=folder,
             validation=validation,
             forces=forces,
+            pretrained=pretrained,
         )
         do_train(chosen, out, resume, stop)
 
@@ -273,6 +275,7 @@ def run(
     folder: settings.Folder = None,
     validation: settings.Validation = None,
     forces: settings.Forces = None,
+    pretrained: settings.Pretrained = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
@@ -282,7 +285,7 @@ def run(
     Ctrl-C saves and ends; the same command with `--resume` continues where it was.
     """
     from ..workflow.folder import RunFolder
-    from ..workflow.molecule import held_out, is_many
+    from ..workflow.molecule import default_molecules, is_many
     from ..workflow.relaxation import relax
 
     stop = _stop()
@@ -305,11 +308,12 @@ def run(
             folder=folder,
             validation=validation,
             forces=forces,
+            pretrained=pretrained,
         )
         do_train(chosen, out, resume, stop)
         RunFolder(out).note(command=_command())
         many = is_many(out)
-        folders = held_out(out) if many else (out,)
+        folders = default_molecules(out) if many else (out,)
         for each in folders:
             record = RunFolder(each).read_record()
             if "sampling" not in record:

@@ -83,6 +83,14 @@ Variables = Annotated[
         "Repeatable.",
     ),
 ]
+Pretrained = Annotated[
+    str | None,
+    typer.Option(
+        help="Fine-tuning: start from the weights of this run, of the same method; of a run of "
+        "many molecules, give the one with --folder.",
+        metavar="RUN",
+    ),
+]
 Forces = Annotated[
     list[str] | None,
     typer.Option(
@@ -123,6 +131,7 @@ def configuration(
     folder: str | None = None,
     validation: str | None = None,
     forces: Sequence[str] | None = None,
+    pretrained: str | None = None,
 ) -> Config:
     """Resolve presets, file and flags to a configuration.
 
@@ -147,6 +156,8 @@ def configuration(
     flags: dict[str, Any] = {"system": given} if given else {}
     if seed is not None:
         flags["seed"] = seed
+    if pretrained is not None:
+        flags["pretrained"] = pretrained
     if trajectory and system != "molecule":
         raise FokkerError(
             f"--trajectory is for your own molecule: write `molecule` in place of {system!r}."

@@ -277,7 +277,7 @@ def same_training(folder: RunFolder, config: Config) -> None:
     stored = parse(
         checkpoint.section(manifest, "config", folder.checkpoint), str(folder.checkpoint)
     )
-    for name in ("seed", "system", "process", "experts"):
+    for name in ("seed", "pretrained", "system", "process", "experts"):
         if getattr(stored, name) != getattr(config, name):
             raise FokkerError(
                 f"{folder.path}: the run to resume was started with other settings of {name!r}; "

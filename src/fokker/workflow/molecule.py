@@ -166,8 +166,10 @@ def _check_alike(topology: Path, config: Config, system: System, known: Skeleton
         )
 
 
-def held_out(run: Path) -> tuple[Path, ...]:
-    """Folders of the validation molecules of a run of many, made where they are not.
+def default_molecules(run: Path) -> tuple[Path, ...]:
+    """Folders of the molecules of a run of many that commands are for, made where they are not.
+
+    They are its validation molecules; if it has none and was trained on one molecule, that one.
 
     Raises
     ------
@@ -175,7 +177,9 @@ def held_out(run: Path) -> tuple[Path, ...]:
         If the run or a file is bad.
     """
     options = run_config(run).system
-    found = entries(options)[1] if isinstance(options, MoleculesOptions) else ()
+    trained, found = entries(options) if isinstance(options, MoleculesOptions) else ((), ())
+    if not found and len(trained) == 1:
+        found = trained
     return tuple(molecule(run, resolve(e.topology), name=e.name) for e in found)
 
 

@@ -145,21 +145,25 @@ def read_entry(
 
 
 def load_corpus(
-    options: MoleculesOptions, on_message: Callable[[str], None] = lambda _: None
+    options: MoleculesOptions,
+    on_message: Callable[[str], None] = lambda _: None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    scaling: Scaling | None = None,
 ) -> Corpus:
     """Read all molecules, one after another.
 
     Frames are centred and scaled by one length, the root mean square coordinate over all molecules
     by their weights. At no time is more in memory than the frames that are kept, twice, and those
-    of one molecule.
+    of one molecule. Vocabulary and scaling are measured, unless a model has them already.
 
     Raises
     ------
     FokkerError
-        On bad files, or if a validation molecule has a bead that no other has.
+        On bad files, or if a molecule has a bead that the vocabulary has not.
     """
     trained, held_out = entries(options)
-    vocabulary = Vocabulary.of(
+    vocabulary = vocabulary or Vocabulary.of(
         molecule_system(options, resolve(entry.topology), entry.name) for entry in trained
     )
     fraction = 0.0 if held_out else options.validation_fraction
@@ -180,7 +184,7 @@ def load_corpus(
             wide = box[0] - (box[1] - box[0]), box[1] + (box[1] - box[0])
             limits.append((system, GeometryLimits.from_frames(system, frames[training]), wide))
         parts.append(_Part(system, entry.weight, frames, training, validation))
-    scale = _scale(parts)
+    scaling = scaling or Scaling(scale=_scale(parts), offset=(0.0, 0.0, 0.0))
     many = Many(
         tuple(part.system for part in parts),
         vocabulary,
@@ -190,15 +194,15 @@ def load_corpus(
     index = np.concatenate([part.training for part in parts])
     size = many.largest.n_beads
     dataset = Dataset(
-        _padded(((part.frames, part.training) for part in parts), len(index), size, scale),
+        _padded(((part.frames, part.training) for part in parts), len(index), size, scaling.scale),
         _padded(
             ((part.frames, part.validation) for part in parts),
             int(many.validation.count.sum()),
             size,
-            scale,
+            scaling.scale,
         ),
         index,
-        Scaling(scale=scale, offset=(0.0, 0.0, 0.0)),
+        scaling,
         many,
     )
     return Corpus(dataset, many, BondLimits.of(limits))

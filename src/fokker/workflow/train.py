@@ -35,6 +35,7 @@ from .loaded import (
     start_frames,
 )
 from .molecules import load_corpus
+from .pretrained import Pretrained, pretrained
 from .source import load_trajectory
 
 
@@ -73,8 +74,14 @@ def train(
     _continues(folder, config, resume)
     common = math.gcd(*(expert.training.batch_size for expert in config.experts))
     sharding = parallel.split(common, "frames (the greatest divisor of all batch sizes)")
-    subject = _many(config, folder, on_message) or _one(config, on_message)
+    base = pretrained(config)
+    subject = _many(config, base, folder, on_message) or _one(config, base, on_message)
     system = subject.system
+    model = None
+    if base is not None:
+        many = subject.dataset.many
+        model = base.model(config, system, None if many is None else many.inputs)
+        on_message(f"starts from the weights of {base.path}")
     with folder.locked():
         exists = _continues(folder, config, resume)
         if parallel.is_primary():
@@ -94,6 +101,7 @@ def train(
                 log=folder.training_log,
                 metadata=subject.metadata,
                 start_frames=subject.start_frames,
+                pretrained=model,
                 resume=exists,
                 sharding=sharding,
                 on_progress=on_progress,
@@ -124,7 +132,7 @@ class _Subject:
     structure: Float[np.ndarray, "beads dim"] | None
 
 
-def _one(config: Config, on_message: Callable[[str], None]) -> _Subject:
+def _one(config: Config, base: Pretrained | None, on_message: Callable[[str], None]) -> _Subject:
     trajectory = load_trajectory(config)
     system = trajectory.system
     dataset = prepare(
@@ -132,6 +140,7 @@ def _one(config: Config, on_message: Callable[[str], None]) -> _Subject:
         system,
         validation_fraction=config.system.validation_fraction,
         forces=trajectory.forces,
+        scaling=None if base is None else base.scaling,
     )
     limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
     on_message(
@@ -150,11 +159,20 @@ def _one(config: Config, on_message: Callable[[str], None]) -> _Subject:
     )
 
 
-def _many(config: Config, folder: RunFolder, on_message: Callable[[str], None]) -> _Subject | None:
+def _many(
+    config: Config,
+    base: Pretrained | None,
+    folder: RunFolder,
+    on_message: Callable[[str], None],
+) -> _Subject | None:
     options = config.system
     if not isinstance(options, MoleculesOptions):
         return None
-    corpus = load_corpus(options)
+    corpus = load_corpus(
+        options,
+        vocabulary=None if base is None else base.vocabulary,
+        scaling=None if base is None else base.scaling,
+    )
     if checkpoint.exists(folder.checkpoint):
         same_molecules(folder, corpus)
     many, dataset = corpus.many, corpus.dataset
