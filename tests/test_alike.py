@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fokker.errors import FokkerError
-from fokker.many import padded_features
+from fokker.many import Many, Ranges, padded_features
 from fokker.model import EnergyModel
 from fokker.network import InvariantOptions, ManyInputs, NetworkInputs
 from fokker.presets import combine
@@ -43,7 +43,7 @@ def dipeptides(tmp_path_factory):
     vocabulary = Vocabulary.of(systems)
     features = padded_features(systems, vocabulary)
     known = padded_features(systems[:2], vocabulary)
-    many = ManyInputs(vocabulary.kinds, known, np.arange(20) % 2)
+    many = ManyInputs(vocabulary.kinds, known, np.arange(20) % 2, systems[0].skeleton)
     frames = 0.3 * np.random.default_rng(0).normal(size=(20, 10, 3)).astype(np.float32)
     inputs = NetworkInputs(frames + places(), (), 27, many)
     network = InvariantOptions(width=16, depth=2).build(inputs, "energy", jax.random.key(0))
@@ -101,3 +101,18 @@ def test_a_new_molecule_must_be_alike(tmp_path):
     assert float(jnp.abs(force).max()) > 0
     with pytest.raises(FokkerError, match=r"A.pdb: its 5 beads .* are not, or not bonded like"):
         molecule(tmp_path / "run", write_pdb(other / "A.pdb", "ALA"))
+
+
+def test_molecules_that_have_more_bonds_than_others_share_what_all_have(tmp_path):
+    plain, _, other = alike(tmp_path)
+    ring = other.model_copy(update={"bonds": (*other.bonds, (4, 0))})
+    shared = plain.skeleton.shared(ring.skeleton)
+    assert shared == plain.skeleton
+    assert (0, 4) in ring.skeleton.bonds
+    assert shared.fits(ring)
+    assert not ring.skeleton.fits(plain)
+    shorter = plain.model_copy(update={"beads": plain.beads[:5], "bonds": ()})
+    assert plain.skeleton.shared(shorter.skeleton) is None
+    systems = (plain, ring)
+    rows = Ranges(np.arange(2), np.ones(2, int), np.ones(2))
+    assert Many(systems, Vocabulary.of(systems), rows, rows).inputs.skeleton == shared

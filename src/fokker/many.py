@@ -80,9 +80,11 @@ class Many:
 
     @property
     def skeleton(self) -> Skeleton | None:
-        """That of all molecules; None if they differ."""
-        first, *others = (system.skeleton for system in self.systems)
-        return first if all(other == first for other in others) else None
+        """What all molecules share; None if their beads differ."""
+        found: Skeleton | None = self.systems[0].skeleton
+        for system in self.systems[1:]:
+            found = None if found is None else found.shared(system.skeleton)
+        return found
 
     @cached_property
     def features(self) -> Features:
@@ -95,7 +97,8 @@ class Many:
     @property
     def inputs(self) -> ManyInputs:
         """What networks may measure on the training frames."""
-        return ManyInputs(self.vocabulary.kinds, self.features, self.training.of_frames)
+        kinds, of_frames = self.vocabulary.kinds, self.training.of_frames
+        return ManyInputs(kinds, self.features, of_frames, self.skeleton)
 
     def name_of(self, row: int) -> str:
         """Name of the molecule of a training frame."""

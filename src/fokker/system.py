@@ -171,10 +171,24 @@ class System(Options):
 
 
 class Skeleton(Options):
-    """What molecules that are alike share: names of beads, and which are bonded."""
+    """What molecules that are alike share: names of beads, and bonds that all of them have.
+
+    Some may have more bonds: a ring through atoms that are no beads, such as that of proline.
+    """
 
     names: tuple[str, ...]
     bonds: tuple[tuple[int, int], ...]
+
+    def shared(self, other: Skeleton) -> Skeleton | None:
+        """What it shares with another one; None if their beads differ."""
+        if self.names != other.names:
+            return None
+        common = set(self.bonds) & set(other.bonds)
+        return Skeleton(names=self.names, bonds=tuple(sorted(common)))
+
+    def fits(self, system: System) -> bool:
+        """Whether a molecule has these beads and at least these bonds."""
+        return self.shared(system.skeleton) == self
 
 
 class Vocabulary(Options):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..errors import FokkerError
+from ..system import Skeleton
 from ..types import Features, NoiseLevel, Positions, Scalar
 
 Head: TypeAlias = Literal["energy", "score"]
@@ -49,11 +50,14 @@ class ManyInputs(NamedTuple):
         Arrays with a leading axis of molecules, padded.
     molecule
         Which molecule each of the frames is of, shape (frames,).
+    skeleton
+        What all molecules share; None if their beads differ.
     """
 
     kinds: tuple[tuple[str, str], ...]
     features: Features
     molecule: Int[np.ndarray, " frames"]
+    skeleton: Skeleton | None = None
 
 
 def only_one_molecule(inputs: NetworkInputs, name: str) -> None:
@@ -77,19 +81,16 @@ def bonds_of_alike(inputs: NetworkInputs, name: str) -> tuple[tuple[int, int], .
     Raises
     ------
     FokkerError
-        If they differ in number, names or bonds of their beads.
+        If they differ in number or names of their beads.
     """
     if inputs.many is None:
         return inputs.bonds
-    kind, present, separation = inputs.many.features
-    names = np.array([bead for _, bead in inputs.many.kinds])[np.asarray(kind)]
-    separation = np.asarray(separation)
-    if present is not None or (names != names[0]).any() or (separation != separation[0]).any():
+    if inputs.many.skeleton is None:
         raise FokkerError(
-            f"network {name!r} is for molecules that are alike, the same beads bonded in the same "
-            "way, and these are not: use network 'graph' or 'graph-transformer'."
+            f"network {name!r} is for molecules that are alike, with the same beads in the same "
+            "order, and these are not: use network 'graph' or 'graph-transformer'."
         )
-    return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(separation[0] == 1)))
+    return inputs.many.skeleton.bonds
 
 
 class AbstractNetwork(eqx.Module):

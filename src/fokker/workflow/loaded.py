@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from ..many import padded_features
 from ..metrics import GeometryLimits
 from ..model import AbstractEnergy, AbstractScore, Mixture
 from ..network import ManyInputs
-from ..system import System, Vocabulary
+from ..system import Skeleton, System, Vocabulary
 from ..training import features_of, inference_group, initial_model
 from ..types import Features, Positions, Time
 from .folder import RunFolder
@@ -209,20 +210,21 @@ def load_run(path: Path) -> LoadedRun:
         scaling = Scaling.model_validate(manifest["scaling"])
         finished = int(manifest["progress"]["stage"]) >= len(config.experts)
         if molecule is None:
-            vocabulary, system = None, System.model_validate(manifest["system"])
+            inputs, vocabulary = None, None
+            system = System.model_validate(manifest["system"])
             limits = GeometryLimits.model_validate(manifest["limits"])
             rows = int(manifest["n_start_frames"])
             blank = np.broadcast_to(np.float32(0), (rows, system.n_beads, system.dim))
         else:
             vocabulary = Vocabulary.model_validate(manifest["many"]["vocabulary"])
             system, blank = molecule.system, NO_START_FRAMES
+            inputs = _blank_inputs(system, vocabulary, skeleton_of(manifest))
             limits = BondLimits.model_validate(manifest["many"]["limits"]).of_system(system)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FokkerError(
             f"{newest}/manifest.json: incomplete or altered ({type(error).__name__}); restore it "
             "from a copy or train again."
         ) from error
-    inputs = None if vocabulary is None else _blank_inputs(system, vocabulary)
     _check_size(newest, config, system, inputs)
     like = inference_group(initial_model(config, system, many=inputs), blank)
     stored = checkpoint.load(newest, "model", like)
@@ -234,10 +236,22 @@ def load_run(path: Path) -> LoadedRun:
     )
 
 
-def _blank_inputs(system: System, vocabulary: Vocabulary) -> ManyInputs:
+def skeleton_of(manifest: Mapping[str, Any]) -> Skeleton | None:
+    """What the molecules of a run of many share, from the manifest of its checkpoint.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If the manifest is altered.
+    """
+    found = manifest["many"].get("skeleton")
+    return None if found is None else Skeleton.model_validate(found)
+
+
+def _blank_inputs(system: System, vocabulary: Vocabulary, skeleton: Skeleton | None) -> ManyInputs:
     """Inputs that give a model of many molecules its shape, whatever it was trained on."""
     features = padded_features((system,), vocabulary)
-    return ManyInputs(vocabulary.kinds, features, np.zeros(4, int))
+    return ManyInputs(vocabulary.kinds, features, np.zeros(4, int), skeleton)
 
 
 def _check_size(path: Path, config: Config, system: System, many: ManyInputs | None) -> None:

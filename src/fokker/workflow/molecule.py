@@ -157,7 +157,7 @@ def molecule(run: Path, topology: Path, *, name: str | None = None) -> Path:
 
 def _check_alike(topology: Path, config: Config, system: System, known: Skeleton | None) -> None:
     needed = [e.network.name for e in config.experts if not e.network.any_molecule]
-    if needed and known is not None and system.skeleton != known:
+    if needed and known is not None and not known.fits(system):
         raise FokkerError(
             f"{topology}: its {system.n_beads} beads ({' '.join(system.skeleton.names)}) are not, "
             f"or not bonded like, the {len(known.names)} of the molecules trained on "

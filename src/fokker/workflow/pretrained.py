@@ -17,7 +17,7 @@ from ..network import ManyInputs
 from ..system import Skeleton, System, Vocabulary
 from ..training import inference_group, initial_model
 from .folder import RunFolder
-from .loaded import NO_START_FRAMES
+from .loaded import NO_START_FRAMES, skeleton_of
 
 KEPT = ("interval", "kind", "network")
 """What of every expert has to be that of the weights."""
@@ -47,14 +47,17 @@ class Pretrained:
         FokkerError
             If its network cannot serve the molecules of the new run, or its file is altered.
         """
-        alike = all(e.network.any_molecule for e in config.experts) and many is not None
-        if not alike and system.skeleton != self.skeleton:
+        free = all(e.network.any_molecule for e in config.experts) and many is not None
+        fits = self.skeleton is not None and self.skeleton.fits(system)
+        if not free and not (fits if many is not None else self.skeleton == system.skeleton):
             raise FokkerError(
                 f"{self.path}: its molecule has other beads or bonds than {system.name!r}, and its "
                 "network is of fixed ones; choose another run, or leave out --pretrained."
             )
         start = NO_START_FRAMES
-        if many is None:
+        if many is not None:
+            many = many._replace(skeleton=self.skeleton)
+        else:
             start = np.zeros((self.n_start_frames, system.n_beads, system.dim), np.float32)
         like = inference_group(initial_model(config, system, many=many), start)
         return checkpoint.load(self.checkpoint, "model", like)["model"]
@@ -91,8 +94,7 @@ def _read(path: Path, newest: Path, manifest: dict[str, Any]) -> Pretrained:
     if many is None:
         vocabulary, skeleton = None, System.model_validate(manifest["system"]).skeleton
     else:
-        vocabulary, skeleton = Vocabulary.model_validate(many["vocabulary"]), many["skeleton"]
-        skeleton = None if skeleton is None else Skeleton.model_validate(skeleton)
+        vocabulary, skeleton = Vocabulary.model_validate(many["vocabulary"]), skeleton_of(manifest)
     scaling = Scaling.model_validate(manifest["scaling"])
     return Pretrained(path, newest, scaling, vocabulary, skeleton, int(manifest["n_start_frames"]))
 
