@@ -1,5 +1,6 @@
 """What every network must satisfy, with either head."""
 
+from math import comb
 from typing import get_args
 
 import equinox as eqx
@@ -14,6 +15,7 @@ from fokker.network import (
     GraphTransformerOptions,
     InvariantOptions,
     MLPOptions,
+    NetworkInputs,
     NetworkOptions,
     noise_embedding,
 )
@@ -222,3 +224,19 @@ def test_finest_scale_of_a_molecule_is_half_its_stiffest_distance():
     x = molecule_inputs().frames.astype(np.float64)
     distances = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1)[:, *np.triu_indices(BEADS, 1)]
     np.testing.assert_allclose(geometry.finest, 0.5 * distances.std(0).min(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("beads", [5, 10, 28])
+def test_volumes_are_all_or_the_bonded_and_some_others(beads):
+    bonds = tuple((i, i + 1) for i in range(beads - 1))
+    frames = np.random.default_rng(0).normal(size=(20, beads, 3)).astype(np.float32)
+    inputs = NetworkInputs(frames, bonds, 3 * (beads - 1))
+    for most in (0, 30, 210):
+        expected = min(comb(beads, 4), max(most, beads - 3))
+        geometry = InvariantOptions(width=4, tetrads=most).build(inputs, "energy", KEY).geometry
+        assert geometry.shape[1] == expected
+        corners = np.abs(geometry.edges).sum(axis=0)
+        assert (np.count_nonzero(corners, axis=1) == 4).all()
+        assert len(np.unique(corners > 0, axis=0)) == expected
+        rows = {tuple(np.flatnonzero(row)) for row in corners}
+        assert {(i, i + 1, i + 2, i + 3) for i in range(beads - 3)} <= rows

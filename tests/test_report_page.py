@@ -360,6 +360,20 @@ def test_a_run_without_simulation_or_anything_else(tmp_path, results):
     assert "There are no reference frames" in text
 
 
+def test_a_molecule_never_trained_on_is_not_called_training(tmp_path, results):
+    metrics = json.loads(results["metrics.json"])
+    del metrics["reference"]
+    own = {**results, "metrics.json": json.dumps({**metrics, "against": "unseen"})}
+    text = write_report(fill(tmp_path / "unseen", own)).read_text(encoding="utf-8")
+    assert "against the molecule's own frames, never trained on" in unescape(text)
+    assert "the training frames" not in text
+    assert "nothing was compared" not in text
+    trained = {**results, "metrics.json": json.dumps({**metrics, "against": "training"})}
+    text = write_report(fill(tmp_path / "trained", trained)).read_text(encoding="utf-8")
+    assert "against the training frames" in text
+    assert "nothing was compared" in text
+
+
 def test_without_metrics_the_command_to_run_is_named(tmp_path):
     with pytest.raises(FokkerError, match=f"run `fokker evaluate {re.escape(str(tmp_path))}`"):
         write_report(tmp_path)

@@ -18,6 +18,7 @@ residue of each bead, the same at every place of the chain.
 """
 
 from itertools import combinations
+from math import comb
 from typing import ClassVar, Literal
 
 import equinox as eqx
@@ -40,9 +41,6 @@ from .base import (
 )
 from .residual import ResidualTrunk
 
-MAX_TETRADS = 15
-"""All tetrads up to six beads; beyond, the bonded ones only."""
-
 
 class InvariantOptions(Options):
     """Options of the invariant network."""
@@ -52,13 +50,23 @@ class InvariantOptions(Options):
     any_molecule: ClassVar[bool] = False
     width: int = Field(default=128, ge=1, le=16_384)
     depth: int = Field(default=4, ge=1, le=256, description="residual layers")
+    tetrads: int = Field(
+        default=210,
+        ge=0,
+        lt=100_000,
+        description="signed volumes beside the distances: all if there are no more (210 are all of "
+        "10 beads), else the bonded ones and others at random; without far ones the hand of a "
+        "noisy molecule is hard to see",
+    )
     residue: int = Field(
         default=4, ge=1, le=1024, description="numbers a residue is told by, of many molecules"
     )
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "Invariant":
         """Return a network whose standardisation comes from the given frames."""
-        geometry = InternalCoordinates.from_frames(inputs.frames, bonds_of_alike(inputs, self.name))
+        geometry = InternalCoordinates.from_frames(
+            inputs.frames, bonds_of_alike(inputs, self.name), self.tetrads
+        )
         residues, size = None, 0
         if inputs.many is not None:
             residues = Residues(inputs.many, self.residue, jax.random.fold_in(key, 1))
@@ -92,7 +100,9 @@ class InternalCoordinates(eqx.Module):
 
     @staticmethod
     def from_frames(
-        frames: Float[np.ndarray, "frames beads dim"], bonds: tuple[tuple[int, int], ...]
+        frames: Float[np.ndarray, "frames beads dim"],
+        bonds: tuple[tuple[int, int], ...],
+        n_tetrads: int,
     ) -> "InternalCoordinates":
         """Measure the statistics on frames."""
         frames = frames.astype(np.float64)
@@ -100,7 +110,7 @@ class InternalCoordinates(eqx.Module):
         identity = np.eye(beads)
         pairs = list(combinations(range(beads), 2))
         incidence = np.stack([identity[i] - identity[j] for i, j in pairs])
-        tetrads = _tetrads(beads, bonds)
+        tetrads = _tetrads(beads, bonds, n_tetrads)
         edges = np.array(
             [[identity[j] - identity[i[0]] for i in tetrads for j in [i[k]]] for k in (1, 2, 3)]
         ).reshape(3, len(tetrads), beads)
@@ -210,11 +220,27 @@ class Invariant(AbstractNetwork):
         return base + out[0]
 
 
-def _tetrads(beads: int, bonds: tuple[tuple[int, int], ...]) -> list[tuple[int, int, int, int]]:
-    """Tetrads whose signed volumes are inputs: all of a small molecule, else bonded ones."""
-    every = list(combinations(range(beads), 4))
-    if len(every) <= MAX_TETRADS:
-        return every
+def _tetrads(
+    beads: int, bonds: tuple[tuple[int, int], ...], most: int
+) -> list[tuple[int, int, int, int]]:
+    """Tetrads whose signed volumes are inputs: all, or the bonded ones and some at random."""
+    if comb(beads, 4) <= most:
+        return list(combinations(range(beads), 4))
+    chosen = _bonded_tetrads(beads, bonds)
+    known = {tuple(sorted(tetrad)) for tetrad in chosen}
+    random = np.random.default_rng(0)
+    while len(known) < most:
+        a, b, c, d = sorted(random.choice(beads, 4, replace=False).tolist())
+        if (a, b, c, d) not in known:
+            known.add((a, b, c, d))
+            chosen.append((a, b, c, d))
+    return chosen
+
+
+def _bonded_tetrads(
+    beads: int, bonds: tuple[tuple[int, int], ...]
+) -> list[tuple[int, int, int, int]]:
+    """Four beads in a row and a bead with three neighbours; without bonds, beads in order."""
     neighbours = {
         i: {j for bond in bonds if i in bond for j in bond if j != i} for i in range(beads)
     }

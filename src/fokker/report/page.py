@@ -127,6 +127,7 @@ def render(
         chirality=content.chirality(metrics),
         chirality_sets=content.set_names(metrics),
         comparisons=_comparisons(metrics),
+        data_name=_data_name(metrics),
     )
 
 
@@ -148,10 +149,19 @@ def _pictures(
     return {picture.name: picture for picture in drawn if picture is not None}
 
 
+def _data_name(metrics: Metrics) -> str:
+    """What samples and simulation are compared with."""
+    others = {
+        "unseen": "the molecule's own frames, never trained on",
+        "given": "the frames given, never trained on",
+    }
+    return others.get(metrics.against or "", "the training frames")
+
+
 def _comparisons(metrics: Metrics) -> list[tuple[str, list[tuple[str, Comparison | None]]]]:
     """Rows of the table of metrics, grouped by what they are compared with."""
     groups = [
-        ("the training frames", [("iid samples", metrics.iid), ("simulation", metrics.sim)]),
+        (_data_name(metrics), [("iid samples", metrics.iid), ("simulation", metrics.sim)]),
     ]
     held_out = metrics.reference
     if held_out is not None:

@@ -98,6 +98,7 @@ class Held(AbstractRecord):
 class Metrics(AbstractRecord):
     """metrics.json, as from `fokker.metrics.evaluate`."""
 
+    against: str | None = None
     iid: Comparison | None = None
     sim: Comparison | None = None
     reference: Held | None = None
