@@ -2,7 +2,7 @@
 
     python benchmarks/chains.py OUT [CHAIN ...]
 
-Writes OUT.json and OUT.svg: for each chain the share of native contacts along some of its
+Writes OUT.json and OUT.png: for each chain the share of native contacts along some of its
 simulations, its free energy, the folded fraction with its error, and how often a chain changes
 state. A state is left only when the other one is reached (Q beyond the mean of that state), so
 that fluctuations at the barrier are not counted. Data are those of the cache, made if need be.
@@ -81,7 +81,7 @@ def draw(path: Path, found: dict[str, tuple[dict, np.ndarray]]) -> None:
             energy = -np.log(counts / counts.max())
         right.plot(energy, 0.5 * (edges[1:] + edges[:-1]), "k-")
         right.set(xlabel="free energy (kT)", ylim=(0, 1.02))
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=90)
 
 
 def main() -> None:
@@ -95,7 +95,7 @@ def main() -> None:
     text = json.dumps(result, indent=1)
     print(text)
     Path(f"{out}.json").write_text(text + "\n")
-    draw(Path(f"{out}.svg"), found)
+    draw(Path(f"{out}.png"), found)
 
 
 if __name__ == "__main__":
