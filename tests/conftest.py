@@ -1,5 +1,7 @@
 """Shapes and types are checked at run time for the whole package, in every test."""
 
+import sys
+
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
@@ -18,3 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Forget compiled programs after each module.
+
+    Every one holds memory maps, of which a process may have some 65,000: the compiler of a worker
+    that has run a thousand tests crashes without them.
+    """
+    last = nextitem is None or nextitem.path != item.path
+    if last and (jax := sys.modules.get("jax")) is not None:
+        jax.clear_caches()
