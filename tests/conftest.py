@@ -12,15 +12,6 @@ install_import_hook("fokker", "beartype.beartype")
 settings.register_profile("fokker", deadline=None)
 settings.load_profile("fokker")
 
-TOGETHER = ("test_adapters", "test_benchmark", "test_cli", "test_molecules", "test_report_browser")
-"""Modules with a run that takes long to make: all their tests go to one worker, which makes it."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.stem in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Forget compiled programs after each module.
