@@ -1,6 +1,7 @@
 """Shapes and types are checked at run time for the whole package, in every test."""
 
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,12 +14,17 @@ settings.register_profile("fokker", deadline=None)
 settings.load_profile("fokker")
 
 
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Forget compiled programs after each module.
+MAPS = Path("/proc/self/maps")
+MOST_MAPS = 30_000
 
-    Every one holds memory maps, of which a process may have some 65,000: the compiler of a worker
-    that has run a thousand tests crashes without them.
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Forget compiled programs after a module if there are many.
+
+    Every one holds memory maps, of which Linux grants a process some 65,000: the compiler of a
+    worker that has run a thousand tests crashes without them.
     """
     last = nextitem is None or nextitem.path != item.path
-    if last and (jax := sys.modules.get("jax")) is not None:
+    jax = sys.modules.get("jax")
+    if last and jax is not None and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
