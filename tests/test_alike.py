@@ -5,15 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fokker.config import parse
 from fokker.errors import FokkerError
-from fokker.many import Many, Ranges, padded_features
+from fokker.many import Many, Ranges, padded_features, shared_skeleton
 from fokker.model import EnergyModel
 from fokker.network import InvariantOptions, ManyInputs, NetworkInputs
 from fokker.presets import combine
 from fokker.process import VariancePreservingOptions
-from fokker.system import System, Vocabulary
+from fokker.system import Skeleton, System, Vocabulary
 from fokker.workflow.loaded import load_run
 from fokker.workflow.molecule import molecule
+from fokker.workflow.molecules import Known, load_corpus
 from peptides import SELECT, STRUCTURE, system_of, write_molecule, write_pdb
 from test_cli import call
 from tools import random_rotation, randomise
@@ -115,4 +117,22 @@ def test_molecules_that_have_more_bonds_than_others_share_what_all_have(tmp_path
     assert plain.skeleton.shared(shorter.skeleton) is None
     systems = (plain, ring)
     rows = Ranges(np.arange(2), np.ones(2, int), np.ones(2))
-    assert Many(systems, Vocabulary.of(systems), rows, rows).inputs.skeleton == shared
+    assert shared_skeleton(systems) == shared
+    made = Many(systems, Vocabulary.of(systems), rows, rows, shared)
+    assert made.inputs.skeleton == shared
+
+
+def test_molecules_for_a_model_take_what_it_knows(tmp_path):
+    """A molecule with a ring that others have not does not narrow the model that it tunes."""
+    system = write_molecule(tmp_path, "AS", "ALA SER")
+    raw = combine("dipeptides", "diffusion", [{"system": {"folder": str(tmp_path)}}])
+    raw["system"] |= {"select": SELECT}
+    (tmp_path / "others").mkdir()
+    vocabulary = Vocabulary.of(alike(tmp_path / "others"))
+    fewer = Skeleton(names=system.skeleton.names, bonds=system.skeleton.bonds[1:])
+    corpus = load_corpus(parse(raw, "test").system, known=Known(vocabulary, fewer))
+    assert corpus.many.skeleton == fewer
+    assert Known.of({"many": corpus.describe()}) == Known(vocabulary, fewer)
+    other = Skeleton(names=system.skeleton.names, bonds=((0, 9),))
+    corpus = load_corpus(parse(raw, "test").system, known=Known(vocabulary, other))
+    assert corpus.many.skeleton is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,25 +67,21 @@ class Many:
         Kinds of beads of those trained on.
     training, validation
         Which of the training and of the held-out frames are whose.
+    skeleton
+        What all of them share, or what a model that they are to fit has of its own; None if
+        their beads differ.
     """
 
     systems: tuple[System, ...]
     vocabulary: Vocabulary
     training: Ranges
     validation: Ranges
+    skeleton: Skeleton | None
 
     @property
     def largest(self) -> System:
         """The molecule with the most beads, which all others are padded to."""
         return max(self.systems, key=lambda system: system.n_beads)
-
-    @property
-    def skeleton(self) -> Skeleton | None:
-        """What all molecules share; None if their beads differ."""
-        found: Skeleton | None = self.systems[0].skeleton
-        for system in self.systems[1:]:
-            found = None if found is None else found.shared(system.skeleton)
-        return found
 
     @cached_property
     def features(self) -> Features:
@@ -103,6 +100,15 @@ class Many:
     def name_of(self, row: int) -> str:
         """Name of the molecule of a training frame."""
         return self.systems[int(self.training.of_frames[row])].name
+
+
+def shared_skeleton(systems: Iterable[System]) -> Skeleton | None:
+    """What molecules share; None if their beads differ."""
+    first, *others = (system.skeleton for system in systems)
+    found: Skeleton | None = first
+    for other in others:
+        found = None if found is None else found.shared(other)
+    return found
 
 
 def padded_features(systems: tuple[System, ...], vocabulary: Vocabulary) -> Features:

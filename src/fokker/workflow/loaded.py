@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,12 @@ from ..many import padded_features
 from ..metrics import GeometryLimits
 from ..model import AbstractEnergy, AbstractScore, Mixture
 from ..network import ManyInputs
-from ..system import Skeleton, System, Vocabulary
+from ..system import System, Vocabulary
 from ..training import features_of, inference_group, initial_model
 from ..types import Features, Positions, Time
 from .folder import RunFolder
 from .molecule import read_molecule
-from .molecules import BondLimits, Corpus
+from .molecules import BondLimits, Corpus, Known
 
 NO_START_FRAMES = np.zeros((0, 1, 3), np.float32)
 """A model of many molecules carries none: a new one starts from its own structure."""
@@ -216,9 +215,10 @@ def load_run(path: Path) -> LoadedRun:
             rows = int(manifest["n_start_frames"])
             blank = np.broadcast_to(np.float32(0), (rows, system.n_beads, system.dim))
         else:
-            vocabulary = Vocabulary.model_validate(manifest["many"]["vocabulary"])
+            known = Known.of(manifest)
+            vocabulary = known.vocabulary
             system, blank = molecule.system, NO_START_FRAMES
-            inputs = _blank_inputs(system, vocabulary, skeleton_of(manifest))
+            inputs = _blank_inputs(system, known)
             limits = BondLimits.model_validate(manifest["many"]["limits"]).of_system(system)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FokkerError(
@@ -236,22 +236,10 @@ def load_run(path: Path) -> LoadedRun:
     )
 
 
-def skeleton_of(manifest: Mapping[str, Any]) -> Skeleton | None:
-    """What the molecules of a run of many share, from the manifest of its checkpoint.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If the manifest is altered.
-    """
-    found = manifest["many"].get("skeleton")
-    return None if found is None else Skeleton.model_validate(found)
-
-
-def _blank_inputs(system: System, vocabulary: Vocabulary, skeleton: Skeleton | None) -> ManyInputs:
+def _blank_inputs(system: System, known: Known) -> ManyInputs:
     """Inputs that give a model of many molecules its shape, whatever it was trained on."""
-    features = padded_features((system,), vocabulary)
-    return ManyInputs(vocabulary.kinds, features, np.zeros(4, int), skeleton)
+    features = padded_features((system,), known.vocabulary)
+    return ManyInputs(known.vocabulary.kinds, features, np.zeros(4, int), known.skeleton)
 
 
 def _check_size(path: Path, config: Config, system: System, many: ManyInputs | None) -> None:

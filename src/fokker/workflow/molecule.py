@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from .. import checkpoint, parallel
 from ..config import Config, MoleculesOptions, parse
 from ..errors import FokkerError
 from ..options import Options
-from ..system import Skeleton, System, Vocabulary
+from ..system import Skeleton, System
 from ..trajectory import read_frames, write_topology
 from .folder import RunFolder, write_atomically
-from .molecules import entries, molecule_system
+from .molecules import Known, entries, molecule_system
 from .source import resolve
 
 
@@ -69,22 +68,7 @@ def run_config(run: Path) -> Config:
     return _read(run)[0]
 
 
-class _Known(NamedTuple):
-    """What a model of many molecules was trained on."""
-
-    vocabulary: Vocabulary
-    skeleton: Skeleton | None
-
-    @staticmethod
-    def of(table: dict[str, Any]) -> _Known:
-        skeleton = table.get("skeleton")
-        return _Known(
-            Vocabulary.model_validate(table["vocabulary"]),
-            None if skeleton is None else Skeleton.model_validate(skeleton),
-        )
-
-
-def _read(run: Path) -> tuple[Config, _Known | None]:
+def _read(run: Path) -> tuple[Config, Known | None]:
     if not run.is_dir():
         raise FokkerError(f"{run}: no such run folder; `fokker train` makes one.")
     newest = checkpoint.latest(RunFolder(run).checkpoint)
@@ -94,8 +78,8 @@ def _read(run: Path) -> tuple[Config, _Known | None]:
     if not isinstance(config.system, MoleculesOptions):
         return config, None
     try:
-        return config, _Known.of(manifest["many"])
-    except (KeyError, TypeError, ValidationError) as error:
+        return config, Known.of(manifest)
+    except (KeyError, TypeError, ValueError) as error:
         raise FokkerError(
             f"{where}: the table of molecules is missing or altered; restore it or train again."
         ) from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -14,10 +14,10 @@ from pydantic import Field
 from ..config import MoleculesOptions
 from ..data import Dataset, Scaling, centre, split_blocks
 from ..errors import FokkerError
-from ..many import Many, Ranges
+from ..many import Many, Ranges, shared_skeleton
 from ..metrics import GeometryLimits
 from ..options import Options
-from ..system import System, Vocabulary
+from ..system import Skeleton, System, Vocabulary
 from ..trajectory import read_trajectory, system_from_topology
 from .listing import Entry, read_entries
 from .source import MIN_TRAINING_FRAMES, resolve
@@ -63,6 +63,29 @@ def _bond_names(system: System) -> list[str]:
         apart = a.residue_index != b.residue_index
         names.append((" + " if apart else " ").join(sorted((a.name, b.name))))
     return names
+
+
+class Known(NamedTuple):
+    """What a model of many molecules knows of them: `Corpus.describe`, read back."""
+
+    vocabulary: Vocabulary
+    skeleton: Skeleton | None
+
+    @staticmethod
+    def of(manifest: Mapping[str, Any]) -> Known:
+        """Read it from the manifest of a checkpoint.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If that is altered.
+        """
+        many = dict(manifest["many"])
+        skeleton = many.get("skeleton")
+        return Known(
+            Vocabulary.model_validate(many["vocabulary"]),
+            None if skeleton is None else Skeleton.model_validate(skeleton),
+        )
 
 
 @dataclass(frozen=True)
@@ -148,14 +171,15 @@ def load_corpus(
     options: MoleculesOptions,
     on_message: Callable[[str], None] = lambda _: None,
     *,
-    vocabulary: Vocabulary | None = None,
+    known: Known | None = None,
     scaling: Scaling | None = None,
 ) -> Corpus:
     """Read all molecules, one after another.
 
     Frames are centred and scaled by one length, the root mean square coordinate over all molecules
     by their weights. At no time is more in memory than the frames that are kept, twice, and those
-    of one molecule. Vocabulary and scaling are measured, unless a model has them already.
+    of one molecule. What the molecules share and the scaling are found out, unless a model that
+    they are to fit has them already.
 
     Raises
     ------
@@ -163,8 +187,12 @@ def load_corpus(
         On bad files, or if a molecule has a bead that the vocabulary has not.
     """
     trained, held_out = entries(options)
-    vocabulary = vocabulary or Vocabulary.of(
-        molecule_system(options, resolve(entry.topology), entry.name) for entry in trained
+    vocabulary = (
+        known.vocabulary
+        if known
+        else Vocabulary.of(
+            molecule_system(options, resolve(entry.topology), entry.name) for entry in trained
+        )
     )
     fraction = 0.0 if held_out else options.validation_fraction
     parts: list[_Part] = []
@@ -185,11 +213,17 @@ def load_corpus(
             limits.append((system, GeometryLimits.from_frames(system, frames[training]), wide))
         parts.append(_Part(system, entry.weight, frames, training, validation))
     scaling = scaling or Scaling(scale=_scale(parts), offset=(0.0, 0.0, 0.0))
+    systems = tuple(part.system for part in parts)
+    skeleton = shared_skeleton(systems)
+    if known is not None:
+        alike = known.skeleton is not None and all(known.skeleton.fits(s) for s in systems)
+        skeleton = known.skeleton if alike else None
     many = Many(
-        tuple(part.system for part in parts),
+        systems,
         vocabulary,
         _ranges(parts, [len(part.training) for part in parts]),
         _ranges(parts, [len(part.validation) for part in parts]),
+        skeleton,
     )
     index = np.concatenate([part.training for part in parts])
     size = many.largest.n_beads

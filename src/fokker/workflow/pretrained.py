@@ -14,10 +14,11 @@ from ..data import Scaling
 from ..errors import FokkerError
 from ..model import Mixture
 from ..network import ManyInputs
-from ..system import Skeleton, System, Vocabulary
+from ..system import System
 from ..training import inference_group, initial_model
 from .folder import RunFolder
-from .loaded import NO_START_FRAMES, skeleton_of
+from .loaded import NO_START_FRAMES
+from .molecules import Known
 
 KEPT = ("interval", "kind", "network")
 """What of every expert has to be that of the weights."""
@@ -25,14 +26,16 @@ KEPT = ("interval", "kind", "network")
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A run whose weights another one starts from: its units, its vocabulary, and where it is."""
+    """A run whose weights another one starts from: its units, what it knows, and where it is."""
 
     path: Path
     checkpoint: Path
     scaling: Scaling
-    vocabulary: Vocabulary | None
-    skeleton: Skeleton | None
     n_start_frames: int
+    system: System | None
+    """Its molecule; None if it has many."""
+    known: Known | None
+    """What it knows of many molecules."""
 
     def model(self, config: Config, system: System, many: ManyInputs | None) -> Mixture:
         """Its model, constants that networks took from its data included.
@@ -47,18 +50,17 @@ class Pretrained:
         FokkerError
             If its network cannot serve the molecules of the new run, or its file is altered.
         """
-        free = all(e.network.any_molecule for e in config.experts) and many is not None
-        fits = self.skeleton is not None and self.skeleton.fits(system)
-        if not free and not (fits if many is not None else self.skeleton == system.skeleton):
+        start = NO_START_FRAMES
+        if many is not None:
+            fits = many.skeleton is not None or all(e.network.any_molecule for e in config.experts)
+        else:
+            fits = self.system is not None and self.system.skeleton == system.skeleton
+            start = np.zeros((self.n_start_frames, system.n_beads, system.dim), np.float32)
+        if not fits:
             raise FokkerError(
                 f"{self.path}: its molecule has other beads or bonds than {system.name!r}, and its "
                 "network is of fixed ones; choose another run, or leave out --pretrained."
             )
-        start = NO_START_FRAMES
-        if many is not None:
-            many = many._replace(skeleton=self.skeleton)
-        else:
-            start = np.zeros((self.n_start_frames, system.n_beads, system.dim), np.float32)
         like = inference_group(initial_model(config, system, many=many), start)
         return checkpoint.load(self.checkpoint, "model", like)["model"]
 
@@ -90,13 +92,15 @@ def pretrained(config: Config) -> Pretrained | None:
 
 
 def _read(path: Path, newest: Path, manifest: dict[str, Any]) -> Pretrained:
-    many = manifest.get("many")
-    if many is None:
-        vocabulary, skeleton = None, System.model_validate(manifest["system"]).skeleton
-    else:
-        vocabulary, skeleton = Vocabulary.model_validate(many["vocabulary"]), skeleton_of(manifest)
-    scaling = Scaling.model_validate(manifest["scaling"])
-    return Pretrained(path, newest, scaling, vocabulary, skeleton, int(manifest["n_start_frames"]))
+    many = "many" in manifest
+    return Pretrained(
+        path,
+        newest,
+        Scaling.model_validate(manifest["scaling"]),
+        int(manifest["n_start_frames"]),
+        None if many else System.model_validate(manifest["system"]),
+        Known.of(manifest) if many else None,
+    )
 
 
 def _check(path: Path, own: Config, config: Config) -> None:

@@ -170,7 +170,7 @@ def _many(
         return None
     corpus = load_corpus(
         options,
-        vocabulary=None if base is None else base.vocabulary,
+        known=None if base is None else base.known,
         scaling=None if base is None else base.scaling,
     )
     if checkpoint.exists(folder.checkpoint):
