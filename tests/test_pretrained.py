@@ -5,6 +5,8 @@ import jax
 import numpy as np
 import pytest
 
+from fokker.data import centre
+from fokker.workflow.evaluate import baseline_of
 from fokker.workflow.loaded import load_run
 from fokker.workflow.molecule import molecule
 from peptides import SELECT, write_molecule, write_pdb
@@ -90,6 +92,12 @@ def test_a_run_of_one_molecule_starts_from_another_of_it(tmp_path):
     assert base.scaling == tuned.scaling
     distance = [np.abs(a - b).max() for a, b in zip(weights(base), weights(tuned), strict=True)]
     assert 0 < max(distance) < 0.05
+    thinned = ["-ssystem.stride=7", "--pretrained", tmp_path / "base"]
+    call("train", *given, *thinned, "-o", tmp_path / "thinned")
+    loaded = load_run(tmp_path / "thinned")
+    data = baseline_of(loaded)
+    assert loaded.scaling == base.scaling
+    np.testing.assert_array_equal(data.scaled, loaded.scaling.apply(centre(data.frames)))
     heavy = [*given, "-ssystem.select=not name H"]
     refused(
         *("train", *heavy, "--pretrained", tmp_path / "base", "-o", tmp_path / "x"),

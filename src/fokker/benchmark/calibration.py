@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 
 from ..config import Config, ExpertOptions, MoleculesOptions
-from ..data import Dataset, prepare
+from ..data import Dataset
 from ..stage import MAX_BLOCK, Stage, run_block
 from ..system import System
 from ..training import (
@@ -23,7 +23,7 @@ from ..training import (
 )
 from ..workflow.folder import write_atomically
 from ..workflow.molecules import load_corpus
-from ..workflow.source import load_trajectory
+from ..workflow.source import dataset_of, load_trajectory
 
 ROUNDS = 4
 SECONDS = 0.4
@@ -87,13 +87,7 @@ def _load(config: Config) -> tuple[System, Dataset]:
         corpus = load_corpus(config.system)
         return corpus.many.largest, corpus.dataset
     trajectory = load_trajectory(config)
-    dataset = prepare(
-        trajectory.positions,
-        trajectory.system,
-        validation_fraction=config.system.validation_fraction,
-        forces=trajectory.forces,
-    )
-    return trajectory.system, dataset
+    return trajectory.system, dataset_of(config, trajectory)
 
 
 class _Stepper:

@@ -156,12 +156,13 @@ def _adopt(folder: RunFolder, config: Config, source: RunFolder) -> None:
 
 def _take_samples(folder: RunFolder, source: RunFolder) -> None:
     """Copy the samples of the same weights, where they would be drawn alike."""
-    record, own, other = source.read_record(), load_run(folder.path), load_run(source.path)
-    if "sampling" in folder.read_record() or own.config.sampling != other.config.sampling:
+    if "sampling" in folder.read_record():
         return
-    with folder.locked():
-        shutil.copy2(source.samples(other.system), folder.samples(own.system))
-        folder.note(sampling=record["sampling"])
+    own, other = load_run(folder.path), load_run(source.path)
+    if own.config.sampling == other.config.sampling:
+        with folder.locked():
+            shutil.copy2(source.samples(other.system), folder.samples(own.system))
+            folder.note(sampling=source.read_record()["sampling"])
 
 
 def _simulate(

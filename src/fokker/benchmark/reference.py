@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config import Config
-from ..data import prepare
 from ..dynamics import BlockResult
 from ..dynamics import simulate as integrate
 from ..metrics import GeometryLimits
@@ -22,7 +21,7 @@ from ..potential import MuellerBrown, bimodal_1d, bimodal_2d
 from ..workflow.folder import RunFolder, write_atomically
 from ..workflow.loaded import Broken
 from ..workflow.sample import SAMPLING_STREAM, SIMULATION_STREAM
-from ..workflow.source import load_reference, load_trajectory
+from ..workflow.source import dataset_of, load_reference, load_trajectory
 
 NAME = "reference dynamics"
 
@@ -47,8 +46,7 @@ def run_reference(cell: Path, config: Config, show: Callable[[str, int, int, str
         Told a label, units done, units in total and a note.
     """
     trajectory = load_trajectory(config)
-    system, fraction = trajectory.system, config.system.validation_fraction
-    dataset = prepare(trajectory.positions, system, validation_fraction=fraction)
+    system, dataset = trajectory.system, dataset_of(config, trajectory)
     training = trajectory.positions[dataset.training_index]
     potential = POTENTIALS[config.system.name](system.kT)
     key, options = jax.random.key(config.seed), config.simulation

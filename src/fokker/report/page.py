@@ -127,7 +127,8 @@ def render(
         chirality=content.chirality(metrics),
         chirality_sets=content.set_names(metrics),
         comparisons=_comparisons(metrics),
-        data_name=_data_name(metrics),
+        data_name=_DATA.get(metrics.against or "", "training frames"),
+        unseen=metrics.against in _DATA or metrics.reference is not None,
     )
 
 
@@ -149,20 +150,15 @@ def _pictures(
     return {picture.name: picture for picture in drawn if picture is not None}
 
 
-def _data_name(metrics: Metrics) -> str:
-    """What samples and simulation are compared with."""
-    others = {
-        "unseen": "the molecule's own frames, never trained on",
-        "given": "the frames given, never trained on",
-    }
-    return others.get(metrics.against or "", "the training frames")
+_DATA = {"unseen": "molecule's own frames", "given": "frames given"}
+"""What was never trained on and yet stands in the place of the training frames."""
 
 
 def _comparisons(metrics: Metrics) -> list[tuple[str, list[tuple[str, Comparison | None]]]]:
     """Rows of the table of metrics, grouped by what they are compared with."""
-    groups = [
-        (_data_name(metrics), [("iid samples", metrics.iid), ("simulation", metrics.sim)]),
-    ]
+    data = _DATA.get(metrics.against or "")
+    name = f"the {data}, never trained on" if data else "the training frames"
+    groups = [(name, [("iid samples", metrics.iid), ("simulation", metrics.sim)])]
     held_out = metrics.reference
     if held_out is not None:
         rows = [

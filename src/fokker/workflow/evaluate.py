@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..config import MoleculesOptions
-from ..data import centre, prepare
+from ..data import centre
 from ..errors import FokkerError
 from ..metrics import evaluate as compare_sets
 from ..model import AbstractEnergy
@@ -28,7 +28,7 @@ from ..types import Features
 from .folder import write_atomically
 from .loaded import LoadedRun, load_run
 from .molecules import entries, read_entry
-from .source import load_reference, load_trajectory
+from .source import dataset_of, load_reference, load_trajectory
 
 RESIDUAL_TIMES = 16
 RESIDUAL_FRAMES = 512
@@ -151,8 +151,7 @@ def baseline_of(loaded: LoadedRun, reference: list[Path] | None = None) -> Basel
 
 def _of_training(loaded: LoadedRun, reference: list[Path] | None) -> Baseline:
     trajectory = load_trajectory(loaded.config, loaded.system)
-    fraction = loaded.config.system.validation_fraction
-    dataset = prepare(trajectory.positions, loaded.system, validation_fraction=fraction)
+    dataset = dataset_of(loaded.config, trajectory, loaded.scaling)
     frames = trajectory.positions[dataset.training_index]
     held_out = load_reference(loaded.config, trajectory, reference)
     return Baseline("training", frames, dataset.training, held_out)

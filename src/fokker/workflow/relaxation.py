@@ -11,14 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config import SimulationOptions
-from ..data import prepare
 from ..dynamics import BlockResult
 from ..dynamics import simulate as integrate
 from ..metrics import compare, compute_all
 from ..system import System
 from .folder import write_atomically
 from .loaded import Broken, load_run
-from .source import load_trajectory
+from .source import dataset_of, load_trajectory
 
 COARSE_BINS = 12
 WINDOWS = 10
@@ -89,8 +88,7 @@ def relax(
     seed = loaded.config.seed if seed is None else seed
     system = loaded.system
     trajectory = load_trajectory(loaded.config, system)
-    fraction = loaded.config.system.validation_fraction
-    index = prepare(trajectory.positions, system, validation_fraction=fraction).training_index
+    index = dataset_of(loaded.config, trajectory).training_index
     training = trajectory.positions[index]
     row, where = rarest_frame(system, training)
     per_window = FRAMES_PER_WINDOW

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config import EMBEDDED, Config, MoleculeOptions, MoleculesOptions
-from ..data import split_blocks
+from ..data import Dataset, Scaling, prepare, split_blocks
 from ..errors import FokkerError
 from ..system import System
 from ..trajectory import (
@@ -41,6 +41,17 @@ def resolve(name: str) -> Path:
     if ".." in path.parts or not path.is_file():
         raise FokkerError(f"{name}: no such data set inside the package.")
     return path
+
+
+def dataset_of(config: Config, trajectory: Trajectory, scaling: Scaling | None = None) -> Dataset:
+    """Data set of one system, split and scaled as a run does it; see `fokker.data.prepare`."""
+    return prepare(
+        trajectory.positions,
+        trajectory.system,
+        validation_fraction=config.system.validation_fraction,
+        forces=trajectory.forces,
+        scaling=scaling,
+    )
 
 
 def make_data(config: Config, on_progress: Callable[[str, int, int], None]) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from .. import checkpoint, parallel
 from ..config import Config, MoleculesOptions
-from ..data import Dataset, prepare
+from ..data import Dataset
 from ..errors import FokkerError
 from ..interruption import Stop
 from ..metrics import GeometryLimits
@@ -36,7 +36,7 @@ from .loaded import (
 )
 from .molecules import load_corpus
 from .pretrained import Pretrained, pretrained
-from .source import load_trajectory
+from .source import dataset_of, load_trajectory
 
 
 def train(
@@ -135,13 +135,7 @@ class _Subject:
 def _one(config: Config, base: Pretrained | None, on_message: Callable[[str], None]) -> _Subject:
     trajectory = load_trajectory(config)
     system = trajectory.system
-    dataset = prepare(
-        trajectory.positions,
-        system,
-        validation_fraction=config.system.validation_fraction,
-        forces=trajectory.forces,
-        scaling=None if base is None else base.scaling,
-    )
+    dataset = dataset_of(config, trajectory, None if base is None else base.scaling)
     limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
     on_message(
         f"{system.name}: {system.n_beads} beads, {len(dataset.training):,} training and "
