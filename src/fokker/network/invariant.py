@@ -12,8 +12,8 @@ vectors with independent noise 2 sigma^2 each. Distances and volumes do not chan
 and translation, so neither does the energy; volumes change sign under reflection, so the energy can
 tell a molecule from its mirror image.
 
-Molecules are alike if they have the same beads bonded in the same way: all dipeptides, say, as
-backbones with C-beta. They share `mu` and `sd`; which one it is enters as a vector learned for the
+Molecules are alike if they have the same beads in the same order: all dipeptides, say, as backbones
+with C-beta. They share `mu` and `sd`; which one it is enters as a vector learned for the
 residue of each bead, the same at every place of the chain.
 """
 
