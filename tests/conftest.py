@@ -1,11 +1,23 @@
-"""Shapes and types are checked at run time for the whole package, in every test."""
+"""Shapes and types are checked at run time for the whole package, in every test.
 
+Programs are compiled with few optimisations: most of the time of the suite was compiling what then
+runs for milliseconds. `test_cli.py` has a training as a user runs it, with all of them.
+"""
+
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+# Before JAX is imported; the processes that tests start inherit them.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 install_import_hook("fokker", "beartype.beartype")
 

@@ -89,12 +89,12 @@ def jensen_shannon(p, q):
 
 
 def test_dynamics_keep_the_distribution_of_the_exact_samples():
-    """The JS of 10,000 chains after 400 steps and 10,000 exact samples is at its floor.
+    """The JS of 20,000 chains after 400 steps and 20,000 exact samples is at its floor.
 
     The chains are independent and only their last frames count, so the floor is that of two draws
     from the pooled histogram.
     """
-    n, limits = 10_000, [[-1.8, 1.1], [-0.5, 2.0]]
+    n, limits = 20_000, [[-1.8, 1.1], [-0.5, 2.0]]
     integrator = LangevinOptions(dt=5e-3, friction=1.0).build((0.5,), KT)
     final = simulate(
         integrator,

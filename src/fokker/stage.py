@@ -78,8 +78,8 @@ class Batch(NamedTuple):
 class Stage(eqx.Module):
     """The fixed part of a stage: what one optimiser step is, given state and data.
 
-    Seed and number of steps are arrays and `options.steps` is blank, so that stages that differ in
-    these alone are one compiled program.
+    Seed, number of steps and interval are arrays and `options.steps` is blank, so that stages that
+    differ in these alone are one compiled program.
 
     Where there are many molecules, the arrays of features and objectives have a leading axis of
     molecules, and each frame is judged with those of its own.
@@ -91,7 +91,7 @@ class Stage(eqx.Module):
     features: Features
     seed: UInt32[Array, ""]
     n_steps: Int[Array, ""]
-    interval: tuple[float, float] = eqx.field(static=True)
+    interval: Float[Array, 2]
     options: TrainingOptions = eqx.field(static=True)
     centred: bool = eqx.field(static=True)
     sharding: NamedSharding | None = eqx.field(static=True)
@@ -127,7 +127,7 @@ class Stage(eqx.Module):
             features,
             jnp.asarray(np.uint32(seed % 2**32)),
             jnp.asarray(options.steps, jnp.int32),
-            (max(T_MIN, interval[0]), interval[1]),
+            jnp.asarray([max(T_MIN, interval[0]), interval[1]], jnp.float32),
             options.model_copy(update={"steps": 1}),
             centred,
             sharding,

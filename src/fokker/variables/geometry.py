@@ -61,10 +61,9 @@ def per_frame(function: Callable[[np.ndarray], Any], frames: np.ndarray) -> np.n
 def _of_beads(
     function: Callable[..., np.ndarray], frames: np.ndarray, beads: tuple[int, ...]
 ) -> np.ndarray:
-    def of_block(block: np.ndarray) -> np.ndarray:
-        return function(*(block[:, i].astype(np.float64) for i in beads))
-
-    return per_frame(of_block, frames)
+    return per_frame(
+        lambda block: function(*(block[:, i].astype(np.float64) for i in beads)), frames
+    )
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
