@@ -91,7 +91,7 @@ class Stage(eqx.Module):
     features: Features
     seed: UInt32[Array, ""]
     n_steps: Int[Array, ""]
-    interval: Float[Array, 2]
+    interval: Float[Array, " 2"]
     options: TrainingOptions = eqx.field(static=True)
     centred: bool = eqx.field(static=True)
     sharding: NamedSharding | None = eqx.field(static=True)
