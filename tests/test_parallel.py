@@ -90,6 +90,21 @@ def test_chains_on_four_devices_are_those_on_one():
     assert done.stdout.split() == ["None", "4", "None", "True"], done.stdout + done.stderr
 
 
+CORES = """
+from fokker import parallel
+parallel._cores = lambda: 4
+parallel.start(None, {})
+for given in ((100, "frames"), (100, "chains", 8), (24, "chains", 8), (15, "chains", 8)):
+    sharding = parallel.split(*given)
+    print(None if sharding is None else sharding.num_devices, end=" ")
+"""
+
+
+def test_chains_alone_use_cores_that_nobody_asked_for():
+    done = subprocess.run([sys.executable, "-c", CORES], capture_output=True, text=True)
+    assert done.stdout.split() == ["None", "4", "3", "None"], done.stdout + done.stderr
+
+
 def free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -2,10 +2,14 @@
 
 Arrays are whole on every device between two compiled programs, so that any process can read them;
 inside, batches and chains are split. Process 0 alone writes files.
+
+A CPU is one device that computes a small batch with one of its cores, and several if it is split.
+Chains gain by that and are spread over its cores without being asked; batches of training do not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Mapping
@@ -24,8 +28,13 @@ JOIN_SECONDS = 300
 PATIENCE_SECONDS = 24 * 3600
 """How long a process that has ended its part waits for the others to end theirs."""
 
+CHAINS_PER_CORE = 8
+"""At least so many for each core that was not asked for."""
+
 Tree = TypeVar("Tree")
 _meetings = itertools.count()
+_unasked = False
+"""Whether the CPU was split though no option said so."""
 
 
 class Place(NamedTuple):
@@ -78,8 +87,8 @@ def start(devices: int | None = None, environment: Mapping[str, str] = os.enviro
     Parameters
     ----------
     devices
-        Devices of this process; on a CPU, parts that it is split in. By default one CPU, or all
-        accelerators.
+        Devices of this process; on a CPU, parts that it is split in. By default all accelerators,
+        or one CPU, which is split in its cores for what `split` says can use them.
     environment
         See `place`.
 
@@ -88,9 +97,15 @@ def start(devices: int | None = None, environment: Mapping[str, str] = os.enviro
     FokkerError
         If there are not so many devices, or the other processes cannot be reached.
     """
+    global _unasked
     here = place(environment)
     if devices is not None:
         jax.config.update("jax_num_cpu_devices", devices)
+        _unasked = False
+    elif here is None and jax.config.jax_num_cpu_devices < 0:  # pyright: ignore[reportAttributeAccessIssue]
+        with contextlib.suppress(RuntimeError):  # JAX has begun: the CPU stays as it is
+            jax.config.update("jax_num_cpu_devices", _cores())
+            _unasked = True
     if here is not None and here.n_processes > 1:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         # it would take SIGTERM for itself, which asks for a checkpoint here
@@ -114,6 +129,13 @@ def start(devices: int | None = None, environment: Mapping[str, str] = os.enviro
         )
 
 
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def several_processes() -> bool:
     """Whether other processes take part."""
     return jax.process_count() > 1
@@ -124,8 +146,15 @@ def is_primary() -> bool:
     return jax.process_index() == 0
 
 
-def split(count: int, what: str) -> NamedSharding | None:
+def split(count: int, what: str, per_core: int | None = None) -> NamedSharding | None:
     """Split so many equal things over all devices, or over as many as share them out evenly.
+
+    Parameters
+    ----------
+    count, what
+        How many of what.
+    per_core
+        Use also the cores of a CPU that no option asked for, if each gets at least so many of them.
 
     Returns
     -------
@@ -138,7 +167,10 @@ def split(count: int, what: str) -> NamedSharding | None:
         If several processes cannot share them out evenly: none may stand aside.
     """
     devices = jax.devices()
-    n = max(k for k in range(1, len(devices) + 1) if count % k == 0)
+    most = len(devices)
+    if _unasked and devices[0].platform == "cpu":
+        most = 1 if per_core is None else min(most, max(1, count // per_core))
+    n = max(k for k in range(1, most + 1) if count % k == 0)
     if several_processes() and n < len(devices):
         raise FokkerError(
             f"{count} {what} cannot be shared out evenly over {len(devices)} devices of "

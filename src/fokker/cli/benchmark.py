@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..errors import FokkerError
 from ..interruption import Stop
+from ..parallel import start
 from . import settings
 from .display import Bar, console, told
 
@@ -68,6 +69,7 @@ def benchmark(
     stop = Stop()
     command = shlex.join(["fokker", *sys.argv[1:]])
     with told(stop, command):
+        start(None, {})
         from ..benchmark import ROWS, Budget, Plan, run
         from ..benchmark.table import PARTS, as_text
 

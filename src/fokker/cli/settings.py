@@ -107,7 +107,10 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue what was interr
 Devices = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Devices to spread the work over; a CPU is split in so many.", metavar="N"
+        min=1,
+        help="Devices to spread the work over; a CPU is split in so many. By default all "
+        "accelerators or, for the chains of a simulation alone, all cores.",
+        metavar="N",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]

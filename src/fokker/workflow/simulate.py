@@ -114,7 +114,7 @@ def simulate(
     settings = {"seed": seed, **options.model_dump(mode="json", exclude={"steps"})}
     integrator = options.integrator.build(loaded.system.masses, loaded.system.kT)
     force = loaded.force(options.t)
-    sharding = parallel.split(options.chains, "chains")
+    sharding = parallel.split(options.chains, "chains", parallel.CHAINS_PER_CORE)
     x0, start = _start(loaded, options, seed)
     # the restart folder is made before the file: where both are there, the file is ours to resume
     ours = resume and restart.is_dir()
