@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fokker import checkpoint
+from fokker import checkpoint, training
 from fokker.cli import app
+from fokker.interruption import Stop
 from fokker.trajectory import FrameWriter, read_frames
 from fokker.workflow.loaded import load_run
 from fokker.workflow.source import resolve
@@ -200,6 +201,17 @@ def test_help_of_every_command_shows_an_example():
 def test_presets_lists_and_shows():
     assert "mueller-brown" in call("presets")
     assert "batch_size" in call("presets", "--show", "molecule")
+
+
+def test_a_model_whose_training_has_not_ended_is_named_so(finished, tmp_path, monkeypatch):
+    assert "has not ended" not in call("sample", finished, "-n", 10, "-o", tmp_path / "x.npy")
+    monkeypatch.setattr(training, "BLOCK", 10)
+    monkeypatch.setattr(Stop, "__call__", lambda self: True)
+    few = ["-sexperts.0.network.width=8", "-sexperts.0.training.steps=20"]
+    call("train", "mixture-2d", "-m", "diffusion", *few, "-o", tmp_path / "part")
+    monkeypatch.undo()
+    output = " ".join(call("sample", tmp_path / "part", "-n", 10).split())
+    assert "training has not ended (expert 1 of 1, step 10 of 20)" in output
 
 
 def test_interrupted_training_resumes_to_the_same_weights(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from fokker.errors import FokkerError
 from fokker.metrics import compare, evaluate
 from fokker.system import Bead, CollectiveVariable, System
+from fokker.workflow.evaluate import residual_frames
 
 
 def coordinate(axis, name):
@@ -150,3 +151,11 @@ def test_metrics_import_no_jax():
         "import sys, fokker.metrics; sys.exit(bool({'jax', 'equinox', 'scipy'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_residual_is_of_fewer_frames_of_a_large_molecule():
+    """Frames times second derivatives times pairs grows slower than the molecule."""
+    found = [residual_frames(3 * (beads - 1)) for beads in (2, 5, 10, 28, 100)]
+    assert found[0] == found[1] == 512
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == 4

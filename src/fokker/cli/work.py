@@ -13,15 +13,19 @@ from .display import Bar, console, metrics_table, molecules_table, monitor
 
 def targets(run: Path, topology: Path | None) -> tuple[Path, ...]:
     """Folders that a command is for: of the molecule given, of all validation molecules, or RUN."""
+    from ..workflow.loaded import unfinished
     from ..workflow.molecule import default_molecules, is_many, molecule
 
     if topology is not None:
-        return (molecule(run, topology),)
-    if not is_many(run):
-        return (run,)
-    found = default_molecules(run)
+        found = (molecule(run, topology),)
+    elif not is_many(run):
+        found = (run,)
+    else:
+        found = default_molecules(run)
     if not found:
         raise FokkerError(f"{run}: has no validation molecules; name a molecule with --topology.")
+    if (so_far := unfinished(run)) is not None:
+        console.print(f"note: {run}: {so_far}")
     return found
 
 

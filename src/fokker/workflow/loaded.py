@@ -137,6 +137,26 @@ class Broken(eqx.Module):
         return broken
 
 
+def unfinished(path: Path) -> str | None:
+    """One sentence on how far training has come; None if it has ended or that cannot be read."""
+    if not path.is_dir():
+        return None
+    newest = checkpoint.latest(RunFolder(path).checkpoint)
+    manifest = checkpoint.read_manifest(newest)
+    try:
+        experts = manifest["config"]["experts"]
+        stage, step = int(manifest["progress"]["stage"]), int(manifest["progress"]["step"])
+        if stage >= len(experts):
+            return None
+        steps = experts[stage]["training"]["steps"]
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+    return (
+        f"training has not ended (expert {stage + 1} of {len(experts)}, step {step:,} of "
+        f"{steps:,}); this is the model so far, and --resume of `fokker train` or `run` ends it."
+    )
+
+
 def describe(
     config: Config, system: System, dataset: Dataset, limits: GeometryLimits
 ) -> dict[str, Any]:
