@@ -10,6 +10,7 @@ interrupted and continued.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,12 @@ def main() -> None:
     for name, start, frames in cases:
         if name in rows:
             continue
-        run = base
-        if frames is not None:
-            run = out / name.replace(", ", "-")
+        run = out / name.replace(", ", "-").replace(" ", "-")
+        if frames is None:  # a copy, so that what RUN itself was judged by stays
+            shutil.copytree(
+                base, run, ignore=shutil.ignore_patterns("molecules*"), dirs_exist_ok=True
+            )
+        else:
             config = parse(configuration(raw, out, frames, start), str(base))
             fokker.train(config, run, resume=True)
         rows[name] = judge(run, topology, reference)
