@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_DOCS := $(VENV)/.ready-docs
+# Python compiles the few modules that it imports; pip would compile all of them, for 20 s.
+INSTALL := -m pip install --quiet --no-compile
 DEMO ?= runs/demo
 
 .PHONY: demo test test-slow test-distributed test-physics lint types docs docs-test package clean
@@ -12,18 +14,18 @@ DEMO ?= runs/demo
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python $(INSTALL) --upgrade pip
 
 $(READY): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python $(INSTALL) --editable .
 	@touch $@
 
 $(READY_DEV): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python $(INSTALL) --editable '.[dev]'
 	@touch $(READY) $@
 
 $(READY_DOCS): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python $(INSTALL) --editable '.[docs]'
 	@touch $(READY) $@
 
 ## Train on the embedded alanine dipeptide, sample, simulate and report: under 10 minutes on 2 cores.
@@ -45,7 +47,7 @@ test-distributed: $(READY_DEV)
 
 ## Integrators against closed forms and against the package physical_validation.
 test-physics: $(READY_DEV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,validation]'
+	$(BIN)/python $(INSTALL) --editable '.[dev,validation]'
 	$(BIN)/python -m pytest -n 0 -m slow tests/test_physics.py
 
 lint: $(READY_DEV)

@@ -21,6 +21,30 @@ os.environ.setdefault(
 
 install_import_hook("fokker", "beartype.beartype")
 
+
+def _share_contexts(uses: int = 200) -> None:
+    """Lower several programs in one MLIR context: building one takes JAX longer than most use it.
+
+    It is no part of JAX's interface, and without it the suite is only slower.
+    """
+    try:
+        from jax._src.interpreters import mlir
+
+        make = mlir.make_ir_context
+    except (ImportError, AttributeError):
+        return
+    left: list = []
+
+    def shared():
+        if not left:
+            left.extend([make()] * uses)
+        return left.pop()
+
+    mlir.make_ir_context = shared
+
+
+_share_contexts()
+
 # A busy machine is no reason to fail; the suite as a whole has a time limit.
 settings.register_profile("fokker", deadline=None)
 settings.load_profile("fokker")

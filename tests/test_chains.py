@@ -198,7 +198,8 @@ def test_chains_fold_and_unfold(name, least):
 def short(monkeypatch):
     """Chains of a few frames."""
     for name, fold in FOLDS.items():
-        dynamics = SHORT.model_copy(update={"chains": fold.dynamics.chains})
+        few = {"chains": fold.dynamics.chains, "stride": 5, "equilibration": 20}
+        dynamics = SHORT.model_copy(update=few)
         monkeypatch.setitem(FOLDS, name, fold._replace(dynamics=dynamics))
 
 

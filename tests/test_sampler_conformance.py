@@ -18,7 +18,7 @@ from fokker.sampler import (
 )
 from tools import bead_features
 
-N = 8192
+N = 4096
 
 PROCESSES = {
     "vp": VariancePreservingOptions().build(),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -62,8 +63,8 @@ class Modes(eqx.Module):
         torsions = TorsionScoreMatching.of(molecule)
         total = 3 + len(pairs) + len(torsions.side)
         every = Modes(pairs, torsions, tuple(range(total)), len(torsions.side))
-        raw = np.stack([np.asarray(every._raw(jnp.asarray(x))) for x in _spread(frames)])
-        kept = _independent(raw)[:MOST_MODES]
+        raw = jax.jit(jax.vmap(every._raw))(jnp.asarray(_spread(frames)))
+        kept = _independent(np.asarray(raw))[:MOST_MODES]
         last = sum(i >= 3 + len(pairs) for i in kept)
         return Modes(pairs, torsions, tuple(kept), last)
 
