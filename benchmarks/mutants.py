@@ -1,12 +1,12 @@
 """Mutation testing: change one place of the source, and see whether a test notices.
 
-    python benchmarks/mutants.py OUT.json [MUTANTS] [SEED]
+    python benchmarks/mutants.py OUT.json [MUTANTS] [SEED] [GROUP ...]
 
-Draws that many mutants of the noise processes, the objectives and the integrators, evenly from each
-group. A mutant swaps an operator or a function for its neighbour, changes a number, drops a minus
-or a `not`, or flips a truth value; options' defaults and annotations are left alone. Each runs the
-tests of its group, the first failure ends it. Survivors are listed with their line, to be killed or
-explained.
+Draws that many mutants of the noise processes, the objectives and the integrators, or of the groups
+named, evenly from each. A mutant swaps an operator or a function for its neighbour, changes a
+number, drops a minus or a `not`, or flips a truth value; options' defaults and annotations are left
+alone. Each runs the tests of its group, the first failure ends it. Survivors are listed with their
+line, to be killed or explained. Groups already in OUT.json and not run again stay there.
 
 Mutants are forked from a process that has imported JAX and pytest, and import a copy of the
 package.
@@ -14,6 +14,7 @@ package.
 
 import ast
 import copy
+import importlib
 import json
 import os
 import random
@@ -33,6 +34,7 @@ GROUPS = {
         [
             *("test_objective_dsm.py", "test_objective_diffclf.py", "test_objective_residual.py"),
             *("test_objective_fokker_planck.py", "test_objective_torsion.py"),
+            *("test_objective_time.py", "test_objective_force_matching.py"),
         ],
     ),
     "integrators": (
@@ -144,6 +146,8 @@ def survives(package: Path, tests: list[str]) -> tuple[bool, float]:
 
 def main() -> None:
     """Draw mutants and run them."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    importlib.import_module("conftest")  # the compiler's options, which JAX reads once
     import jax  # noqa: F401  so that every fork has it
     import pytest  # noqa: F401
 
@@ -151,12 +155,14 @@ def main() -> None:
     rng = random.Random(int((sys.argv[3:] or ["0"])[0]))
     package = Path(tempfile.mkdtemp(prefix="mutants-")) / "fokker"
     shutil.copytree(ROOT / "src" / "fokker", package)
-    result: dict = {}
-    for group, (pattern, tests) in GROUPS.items():
+    result: dict = json.loads(out.read_text()) if out.exists() else {}
+    groups = sys.argv[4:] or list(GROUPS)
+    for group in groups:
+        pattern, tests = GROUPS[group]
         sources = sorted((ROOT / "src" / "fokker").glob(pattern))
         drawn = [(path, *mutant) for path in sources for mutant in mutants(path)]
         total = len(drawn)
-        drawn = rng.sample(drawn, min(total, -(-count // len(GROUPS))))
+        drawn = rng.sample(drawn, min(total, -(-count // len(groups))))
         passed, seconds = survives(package, tests)
         assert passed, f"{group}: the tests fail without a mutant"
         print(
