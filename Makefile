@@ -41,9 +41,9 @@ test: $(READY_DEV) lint types
 test-slow: $(READY_DEV)
 	$(BIN)/python -m pytest -m slow
 
-## Training and simulation on several devices and, over loopback, in several processes.
+## Training and simulation on several devices and, over loopback, in several processes; SOME="1-2 or 1-4" chooses.
 test-distributed: $(READY_DEV)
-	$(BIN)/python -m pytest -n 0 -m distributed tests/test_parallel.py
+	$(BIN)/python -m pytest -n 0 -m distributed tests/test_parallel.py -k "$(SOME)"
 
 ## Integrators against closed forms and against the package physical_validation.
 test-physics: $(READY_DEV)

@@ -15,7 +15,7 @@ from fokker.objective import (
     Molecule,
     Noised,
 )
-from fokker.objective.force_matching import LEVELS
+from fokker.objective.force_matching import LEVELS, ForceMatching
 from fokker.objective.modes import Modes
 from fokker.process import AbstractProcess
 from fokker.types import ForceLabels
@@ -219,6 +219,20 @@ def test_variance_is_below_that_of_noise_alone_and_of_forces_alone(noise):
             for target in (mixed, noise_alone, sigma / alpha * force)
         ]
         assert variance[0] < 1.02 * min(variance[1:])
+
+
+def test_between_levels_tables_are_linear_in_the_logarithm():
+    table = jnp.asarray(np.random.default_rng(0).normal(size=(len(LEVELS), 2)), jnp.float32)
+    read = jax.vmap(
+        ForceMatching(None, np.asarray(table), np.asarray(table), 0.0, False)._at, in_axes=(None, 0)
+    )
+    np.testing.assert_allclose(read(table, jnp.asarray(LEVELS)), table, atol=1e-4)
+    for part in (0.05, 0.3, 0.95):
+        between = LEVELS[:-1] ** (1.0 - part) * LEVELS[1:] ** part
+        expected = (1.0 - part) * table[:-1] + part * table[1:]
+        np.testing.assert_allclose(read(table, jnp.asarray(between)), expected, atol=1e-3)
+    outside = read(table, jnp.asarray([0.1 * LEVELS[0], 10.0 * LEVELS[-1]]))
+    np.testing.assert_allclose(outside, table[jnp.array([0, -1])], atol=1e-4)
 
 
 def test_without_labels_it_is_denoising_score_matching():

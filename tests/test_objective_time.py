@@ -1,5 +1,7 @@
 """The objectives on the energy's change in time are least at the truth: ctsm, rne, fitted."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -177,3 +179,57 @@ def test_rne_is_unbiased_where_its_kernel_is_not_right(make, centred):
         _, slopes = draw(RadonNikodymOptions(gap=0.2), make, h, centred, 0.0)
         mean, error = mean_and_error(slopes)
         assert abs(mean) < 4.0 * error
+
+
+class Recorded(AbstractEnergy):
+    """A harmonic energy that tells the frames and times it is asked for."""
+
+    tell: Callable = eqx.field(static=True)
+
+    def energy(self, x: Positions, t: Time, features: Features) -> Scalar:
+        jax.debug.callback(self.tell, x, t)
+        return 0.5 * jnp.sum(x**2)
+
+    def energy_and_score(self, x: Positions, t: Time, features: Features):
+        return 0.5 * jnp.sum(x**2), -x
+
+    def score(self, x: Positions, t: Time, features: Features) -> Positions:
+        return -x
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_rne_compares_a_frame_with_one_of_an_earlier_time(process):
+    """The two are marginals of one path; with antithetic noise the whole path is turned."""
+    process, options, t = PROCESSES[process], RadonNikodymOptions(), 0.3
+    told = []
+
+    def record(x, time):
+        told.append((float(time), *np.asarray(x).ravel()))
+
+    def one(key):
+        noise, bridge = jax.random.split(key)
+        noised = Noised.draw(
+            jnp.zeros((1, 1)), jnp.asarray([t]), process, bead_features(1), noise, centred=False,
+            antithetic=True,
+        )  # fmt: skip
+        return options.build()(Evaluation(Recorded(record), process, noised), bridge)
+
+    n = 1000
+    jax.block_until_ready(jax.lax.map(one, jax.random.split(jax.random.key(0), n)))
+    jax.effects_barrier()
+    s, x = np.array(told, np.float64).reshape(n, 4, 2).transpose(2, 0, 1)
+    early = (1.0 - options.gap) * t
+    np.testing.assert_allclose(s, early, rtol=1e-6)
+    frames = np.sort(x, axis=1)  # x_s and x_t, each with either sign
+    np.testing.assert_allclose(frames, -frames[:, ::-1], atol=1e-5)
+    alpha, sigma = (
+        np.array([float(scale(jnp.asarray(u))) for u in (early, t)])
+        for scale in (process.alpha, process.sigma)
+    )
+    a = alpha[1] / alpha[0]
+    # Which of the two is x_s is not told: sums and products do not ask. Bivariate normal (x_s, x_t).
+    found = np.stack([(frames[:, 2:] ** 2).sum(axis=1), np.prod(frames[:, 2:] ** 2, axis=1)])
+    cross = a * sigma[0] ** 2
+    expected = [(sigma**2).sum(), np.prod(sigma**2) + 2.0 * cross**2]
+    error = found.std(axis=1) / np.sqrt(n)
+    assert np.all(np.abs(found.mean(axis=1) - expected) < 4.5 * error)

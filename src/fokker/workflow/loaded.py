@@ -47,7 +47,6 @@ class LoadedRun:
     limits: GeometryLimits
     model: Mixture
     start_frames: Float[np.ndarray, "frames beads dim"]
-    finished: bool
     vocabulary: Vocabulary | None = None
     """Of a model of many molecules, of which `system` is then one."""
 
@@ -227,7 +226,6 @@ def load_run(path: Path) -> LoadedRun:
     molecule = read_molecule(folder) if many else None
     try:
         scaling = Scaling.model_validate(manifest["scaling"])
-        finished = int(manifest["progress"]["stage"]) >= len(config.experts)
         if molecule is None:
             inputs, vocabulary = None, None
             system = System.model_validate(manifest["system"])
@@ -251,9 +249,7 @@ def load_run(path: Path) -> LoadedRun:
     start = stored["start"]
     if molecule is not None:
         start = scaling.apply(centre(molecule.positions))[None]
-    return LoadedRun(
-        folder, config, system, scaling, limits, stored["model"], start, finished, vocabulary
-    )
+    return LoadedRun(folder, config, system, scaling, limits, stored["model"], start, vocabulary)
 
 
 def _blank_inputs(system: System, known: Known) -> ManyInputs:
