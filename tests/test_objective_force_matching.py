@@ -223,9 +223,8 @@ def test_variance_is_below_that_of_noise_alone_and_of_forces_alone(noise):
 
 def test_between_levels_tables_are_linear_in_the_logarithm():
     table = jnp.asarray(np.random.default_rng(0).normal(size=(len(LEVELS), 2)), jnp.float32)
-    read = jax.vmap(
-        ForceMatching(None, np.asarray(table), np.asarray(table), 0.0, False)._at, in_axes=(None, 0)
-    )
+    tables = np.asarray(table)
+    read = jax.vmap(ForceMatching(None, tables, tables, 0.0, False)._at, in_axes=(None, 0))
     np.testing.assert_allclose(read(table, jnp.asarray(LEVELS)), table, atol=1e-4)
     for part in (0.05, 0.3, 0.95):
         between = LEVELS[:-1] ** (1.0 - part) * LEVELS[1:] ** part

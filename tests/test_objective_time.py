@@ -227,7 +227,7 @@ def test_rne_compares_a_frame_with_one_of_an_earlier_time(process):
         for scale in (process.alpha, process.sigma)
     )
     a = alpha[1] / alpha[0]
-    # Which of the two is x_s is not told: sums and products do not ask. Bivariate normal (x_s, x_t).
+    # A bivariate normal; sums and products do not ask which of the two is x_s.
     found = np.stack([(frames[:, 2:] ** 2).sum(axis=1), np.prod(frames[:, 2:] ** 2, axis=1)])
     cross = a * sigma[0] ** 2
     expected = [(sigma**2).sum(), np.prod(sigma**2) + 2.0 * cross**2]
