@@ -18,6 +18,7 @@ import importlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -46,6 +47,9 @@ GROUPS = {
     ),
 }
 TIMEOUT = 600
+MEMORY = 12 * 2**30
+"""Bytes of address space: a mutant that counts its steps wrong would fill the machine."""
+
 OPERATORS = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult},
     **{ast.Pow: ast.Mult, ast.MatMult: ast.Mult, ast.Mod: ast.FloorDiv, ast.FloorDiv: ast.Mod},
@@ -122,6 +126,7 @@ def survives(package: Path, tests: list[str]) -> tuple[bool, float]:
     pid = os.fork()
     if not pid:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)

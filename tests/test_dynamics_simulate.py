@@ -10,7 +10,7 @@ import pytest
 from jax import random
 
 from fokker.dynamics import IntegratorOptions, LangevinOptions, simulate
-from fokker.dynamics.simulate import BLOCK_BYTES, block_length
+from fokker.dynamics.simulate import BLOCK_BYTES, MAX_STEPS, START, block_length
 from fokker.errors import FokkerError
 from fokker.potential import Harmonic
 
@@ -105,6 +105,11 @@ def test_chains_are_different_and_keys_matter(integrator):
     options = {"n_steps": 60, "stride": 5, "centred": True, "frames_per_block": 3}
     simulate(integrator, springs(), x0, random.key(8), on_block=other.append, **options)
     assert not np.isclose(frames[-1], frames_of(other)[-1]).all()
+
+
+def test_no_step_has_the_noise_of_the_first_velocities():
+    counters = np.array([0, MAX_STEPS - 1, START], np.int64).astype(np.uint32)
+    assert counters[0] <= counters[1] < counters[2]
 
 
 def test_the_loop_is_compiled_once(integrator):
