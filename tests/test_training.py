@@ -92,6 +92,26 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
     assert log(part) == log(tmp_path / "whole")
 
 
+def test_slow_steps_do_not_keep_a_signal_waiting(tmp_path, monkeypatch):
+    """It is answered within a block, and what is saved there continues to the same weights."""
+    settings, data = config(30, "mixture"), dataset(500)
+    whole = run(tmp_path / "whole", settings, data)
+    monkeypatch.setattr(training, "FIRST_PIECE", 3)
+    monkeypatch.setattr(training, "PIECE_SECONDS", 0.0)  # one step a piece from then on
+    part = tmp_path / "part"
+    asked = []
+    with pytest.raises(Interrupted):
+        run(part, settings, data, should_stop=lambda: len(asked.append(1) or asked) > 4)
+    assert json.loads((part / "training.jsonl").read_text())["step"] == 3 + 4
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)  # a line and a checkpoint a piece
+    model = run(part, settings, data, resume=True)
+    for a, b in zip(arrays(whole), arrays(model), strict=True):
+        assert np.array_equal(a, b)
+    lines = [json.loads(x) for x in (part / "training.jsonl").read_text().splitlines()]
+    first = [x["step"] for x in lines if x["stage"] == 0]
+    assert first == [7, 10, *range(11, 31)]
+
+
 def test_stages_compile_once_for_every_seed_schedule_and_block(monkeypatch):
     data = dataset()
     settings = config(40)

@@ -35,7 +35,10 @@ from .training_options import TrainingOptions
 from .types import Features
 
 BLOCK = MAX_BLOCK
-"""Optimiser steps between two words to the host."""
+"""Optimiser steps between two lines of the log; fewer if these take longer than a minute."""
+
+FIRST_PIECE, PIECE_SECONDS = 10, 5.0
+"""Optimiser steps before the first look at a signal to stop, and about the time between two."""
 
 STATISTICS_FRAMES = 10_000
 """Frames that networks measure their standardisation on, evenly spread."""
@@ -255,7 +258,7 @@ def train(
 
         pool = with_emphasis(whole, expert, system, dataset, sharding)
         last_saved = time.monotonic()
-        for block in _blocks(stage, state, pool, dataset):
+        for block in _blocks(stage, state, pool, dataset, should_stop):
             state = block.state
             counter += block.length
             model = _with_expert(model, index, stage.model(parallel.local(state.average)))
@@ -291,33 +294,41 @@ class _Block:
     record: dict[str, Any]
 
 
-def _blocks(stage: Stage, state: TrainingState, pool: Pool, dataset: Dataset) -> Iterator[_Block]:
+def _blocks(
+    stage: Stage, state: TrainingState, pool: Pool, dataset: Dataset, stop: Callable[[], bool]
+) -> Iterator[_Block]:
     total = int(stage.n_steps)
     shared, state = parallel.share((stage, state), stage.sharding)
     program = ready_block(shared, state, pool)
+    piece = FIRST_PIECE
     while (step := int(state.step)) < total:
-        length = min(BLOCK, total - step)
-        began = time.monotonic()
-        before = state
-        state, logs = run_block(shared, state, pool, length, program=program)
-        values = {name: np.asarray(value) for name, value in logs.items()}
-        bad = ~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"])
-        if bad.any():
-            first = int(np.argmax(bad))
-            raise FokkerError(_diagnosis(stage, parallel.local((before, pool)), first, dataset))
-        terms = {n: float(v.mean()) for n, v in values.items() if n in stage.objectives}
+        began, end, pieces = time.monotonic(), min(step + BLOCK - step % BLOCK, total), []
+        while (at := int(state.step)) < end:
+            late = time.monotonic() - began > CHECKPOINT_SECONDS
+            if pieces and parallel.anywhere(late or stop()):
+                break
+            length = min(end - at, parallel.of_primary(piece))
+            before, since = state, time.monotonic()
+            state, logs = run_block(shared, state, pool, length, program=program)
+            bad = ~np.isfinite(logs["loss"]) | ~np.isfinite(logs["gradient_norm"])
+            if bad.any():
+                first = int(np.argmax(bad))
+                raise FokkerError(_diagnosis(stage, parallel.local((before, pool)), first, dataset))
+            pieces.append(logs)
+            piece = 1 + int(length * PIECE_SECONDS / (time.monotonic() - since))
+        mean = {n: float(np.concatenate([p[n] for p in pieces]).mean()) for n in pieces[0]}
         record = {
-            "step": step + length,
-            "loss": float(values["loss"].mean()),
-            "terms": terms,
-            "gradient_norm": float(values["gradient_norm"].mean()),
+            "step": at,
+            "loss": mean["loss"],
+            "terms": {name: mean[name] for name in stage.objectives},
+            "gradient_norm": mean["gradient_norm"],
             "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
             "seconds": round(time.monotonic() - began, 4),
         }
-        if len(dataset.validation) and ((step // BLOCK) % 8 == 0 or step + length == total):
+        if len(dataset.validation) and ((step // BLOCK) % 8 == 0 or at == total):
             held_out = dataset.validation_pool(VALIDATION_FRAMES)
             record["validation"] = _validate(stage, parallel.local(state), held_out)
-        yield _Block(state, length, record)
+        yield _Block(state, at - step, record)
 
 
 def _validate(stage: Stage, state: TrainingState, pool: Pool) -> dict[str, float]:
