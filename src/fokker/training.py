@@ -205,7 +205,7 @@ def train(
     sharding
         Spread each batch over devices.
     on_progress, should_stop
-        Called after every block.
+        Called after every block; should_stop also within one whose steps are slow.
 
     Returns
     -------
