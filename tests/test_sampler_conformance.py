@@ -18,7 +18,7 @@ from fokker.sampler import (
 )
 from tools import bead_features
 
-N = 4096
+N = 8192
 
 PROCESSES = {
     "vp": VariancePreservingOptions().build(),

@@ -325,7 +325,7 @@ def _blocks(
             "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
             "seconds": round(time.monotonic() - began, 4),
         }
-        if len(dataset.validation) and ((step // BLOCK) % 8 == 0 or at == total):
+        if len(dataset.validation) and at == end and ((step // BLOCK) % 8 == 0 or at == total):
             held_out = dataset.validation_pool(VALIDATION_FRAMES)
             record["validation"] = _validate(stage, parallel.local(state), held_out)
         yield _Block(state, at - step, record)
