@@ -45,6 +45,7 @@ INVARIANT_UP_TO = 28
 OBJECTIVES = {
     "dsm": {},
     "diffclf": {"diffclf": {}},
+    "diffclf, quarter of the batch": {"diffclf": {"fraction": 0.25}},
     "rne": {"rne": {}},
     "rne, quarter of the batch": {"rne": {"fraction": 0.25}},
     "ctsm": {"ctsm": {}},

@@ -177,6 +177,33 @@ def test_terms_on_a_fraction_of_the_batch_have_that_many_frames():
     }
 
 
+def test_frames_outside_a_fraction_are_noised_as_if_its_term_were_not_there():
+    """A quarter at two times, the rest at one: the same noise, the same losses frame by frame."""
+    settings, data = config(), dataset()
+    model = initial_model(settings, SYSTEM, data.training).experts[0]
+
+    def terms(diffclf):
+        options = TrainingOptions(
+            batch_size=40, antithetic=True, objectives={"dsm": {}, "diffclf": diffclf}
+        )
+        stage, state = Stage.create(
+            model, settings.process.build(), features_of(SYSTEM), (0.0, 0.1), options,
+            centred=False, seed=0,
+        )  # fmt: skip
+        batch = stage.draw(data.pool, state.step)
+        found = eqx.filter_jit(stage.terms)(stage.model(state.parameters), batch)
+        once = eqx.tree_at(lambda s: s.objectives, stage, {"dsm": stage.objectives["dsm"]})
+        alone = eqx.filter_jit(once.terms)(stage.model(state.parameters), batch)
+        return jax.tree.map(np.asarray, (found, alone["dsm"]))
+
+    (whole, _), (part, alone) = terms({}), terms({"fraction": 0.25})
+    order = np.random.default_rng(0).permutation(40)
+    assert np.allclose(part["diffclf"], whole["diffclf"][order[:10]], rtol=1e-5)
+    assert np.allclose(part["dsm"][:10], whole["dsm"][order[:10]], rtol=1e-5)
+    assert np.allclose(part["dsm"][10:], alone[order[10:]], rtol=1e-5)
+    assert not np.allclose(part["dsm"][10:], whole["dsm"][order[10:]], rtol=1e-2)
+
+
 def test_times_fill_the_interval_with_the_stated_power():
     options = TrainingOptions(batch_size=4096, time_power=2.0)
     settings, data = config(), dataset()

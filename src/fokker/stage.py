@@ -206,7 +206,8 @@ class Stage(eqx.Module):
         """Value of every objective, frame by frame.
 
         A term with `fraction < 1` is evaluated on that part of the batch alone, drawn once at
-        random because the first times are in order.
+        random because the first times are in order. Each part is noised at as many times as its
+        terms need.
         """
         fractions = {name: self._fraction(name) for name in self.objectives}
         size = batch.frames.shape[0]
@@ -217,7 +218,8 @@ class Stage(eqx.Module):
             count = max(1, round(fraction * size)) - taken
             part = order[taken : taken + count]
             names = [name for name, own in fractions.items() if own >= fraction]
-            chosen = batch
+            needed = max(self.objectives[name].times_per_frame for name in names)
+            chosen = batch._replace(times=batch.times[:, :needed])
             if count < size:
                 chosen = jax.tree.map(lambda a, part=part: a[part], chosen)
             found = jax.vmap(lambda one, names=names: self._frame(model, one, names))(chosen)

@@ -16,6 +16,9 @@ class ClassificationOptions(Options):
 
     name: Literal["diffclf"] = "diffclf"
     weight: float = Field(default=1.0, ge=0)
+    fraction: float = Field(
+        default=1.0, gt=0, le=1, description="part of the batch that carries this term"
+    )
 
     def build(self, molecule: Molecule = NO_MOLECULE) -> "DiffusiveClassification":
         """Return the objective."""
