@@ -78,6 +78,17 @@ def test_table_has_every_row_and_file(finished):
     assert (finished / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_residuals_against_time_are_those_of_the_cells(finished):
+    table = json.loads((finished / "table.json").read_text())
+    assert list(table["residuals"]) == list(ROWS[1:])
+    cell = json.loads((finished / "half-0" / "metrics.json").read_text())["residual"]
+    curve = table["residuals"]["half"]
+    assert (curve["t"], curve["rms"]) == (cell["t"], cell["rms"])
+    svg = (finished / "residuals.svg").read_text()
+    assert ">half<" in svg
+    assert ">two-for-one<" not in svg  # the weights, and so the line, of diffusion
+
+
 def test_two_for_one_has_the_weights_of_diffusion_and_its_best_time(finished):
     table = json.loads((finished / "table.json").read_text())
     diffusion, two = table["rows"]["diffusion"], table["rows"]["two-for-one"]

@@ -1,11 +1,13 @@
-"""The table as a figure: JS of samples and simulation of every row, and the floor."""
+"""The table as figures: JS of every row with the floor, and the Fokker-Planck residuals."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..report.palette import RULE, SET_COLOURS, SET_NAMES
+from ..report.palette import RULE, SERIES, SET_COLOURS, SET_NAMES
 from ..report.style import Figure, draw, log_ticks
+
+LINES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 
 def draw_table(table: dict[str, Any]) -> tuple[str, bytes]:
@@ -38,4 +40,33 @@ def draw_table(table: dict[str, Any]) -> tuple[str, bytes]:
 
     title = f"{table['system']}: JS by method; dashed: floors; diamonds: the paper"
     picture = draw("table", title, title, paint, (width, 3.6))
+    return picture.svg, picture.png or b""
+
+
+def draw_residuals(table: dict[str, Any]) -> tuple[str, bytes] | None:
+    """SVG and PNG of the Fokker-Planck residual of every row against diffusion time.
+
+    Rows with the same weights are one line. None if no row has a residual.
+    """
+    curves: dict[str, dict[str, Any]] = {}
+    for name, curve in table["residuals"].items():
+        if curve not in curves.values():
+            curves[name] = curve
+    if not curves:
+        return None
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for index, (name, curve) in enumerate(curves.items()):
+            colour = SERIES[index % len(SERIES)]
+            style = LINES[index // len(SERIES) % len(LINES)]
+            axes.loglog(curve["t"], curve["rms"], color=colour, ls=style, label=name)
+        log_ticks(axes.xaxis)
+        log_ticks(axes.yaxis)
+        axes.set_xlabel("diffusion time t")
+        axes.set_ylabel("residual R / D, root mean square")
+        figure.legend(loc="outside right upper")
+
+    title = f"{table['system']}: Fokker-Planck residual by method"
+    picture = draw("residuals", title, title, paint, (8.0, 3.6))
     return picture.svg, picture.png or b""

@@ -1,4 +1,4 @@
-"""From finished cells to the table: numbers first, then JSON, CSV, Markdown and a figure."""
+"""From finished cells to the table: numbers first, then JSON, CSV, Markdown and figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import FokkerError
 from ..report.formats import number, spread
 from ..workflow.folder import RunFolder, write_atomically
 from .cell import finished, judged, training_seconds
-from .figure import draw_table
+from .figure import draw_residuals, draw_table
 from .paper import CITATION, PAPER
 from .plan import Plan
 from .reference import NAME as REFERENCE
@@ -74,6 +74,7 @@ def collect(plan: Plan) -> dict[str, Any]:
     """
     cells: dict[str, dict[tuple[int, str], Values]] = {}
     floors: list[Values] = []
+    residuals: dict[str, list[dict[str, Any]]] = {}
     counts: dict[str, Any] = {}
     for name in (REFERENCE, *plan.configs):
         for seed in range(plan.seeds):
@@ -83,6 +84,8 @@ def collect(plan: Plan) -> dict[str, Any]:
                 of = folder.name if folder != cell else ""
                 cells.setdefault(name, {})[seed, of] = _values(cell, metrics, record)
                 floors.append(_floors(metrics))
+                if metrics.get("residual"):
+                    residuals.setdefault(name, []).append(metrics["residual"])
                 counts = {kind: metrics[kind]["n"] for kind in ("iid", "sim")}
                 counts["training"] = metrics["iid"]["n_training"]
                 counts["chains"] = record["simulation"]["chains"]
@@ -102,6 +105,7 @@ def collect(plan: Plan) -> dict[str, Any]:
         "counts": counts,
         "columns": {column.key: column.title for column in COLUMNS},
         "rows": {name: _row(list(each.values())) for name, each in cells.items()},
+        "residuals": {name: _mean_curve(curves) for name, curves in residuals.items()},
         "floor": _row(floors),
         "paper": {
             name: {key: {"mean": mean, "std": std} for key, (mean, std) in row.items()}
@@ -112,15 +116,16 @@ def collect(plan: Plan) -> dict[str, Any]:
 
 
 def write(plan: Plan, table: dict[str, Any]) -> None:
-    """Write `table.json`, `table.csv`, `table.md`, `table.svg` and `table.png`."""
+    """Write `table.json`, `.csv`, `.md`, `.svg` and `.png`, and `residuals.svg` and `.png`."""
     folder = plan.folder
     write_atomically(folder / "table.json", json.dumps(table, indent=1, allow_nan=False))
     write_atomically(folder / "table.csv", _as_csv(table))
     write_atomically(folder / "table.md", as_markdown(table))
     if table["rows"]:
-        svg, png = draw_table(table)
-        write_atomically(folder / "table.svg", svg)
-        (folder / "table.png").write_bytes(png)
+        drawn = {"table": draw_table(table), "residuals": draw_residuals(table)}
+        for name, (svg, png) in ((name, found) for name, found in drawn.items() if found):
+            write_atomically(folder / f"{name}.svg", svg)
+            (folder / f"{name}.png").write_bytes(png)
 
 
 def as_text(table: dict[str, Any], part: str) -> tuple[list[str], list[list[str]]]:
@@ -231,6 +236,16 @@ def _residual(residual: dict[str, Any] | None) -> float | None:
         return None
     nearest = min(range(len(residual["t"])), key=lambda i: abs(residual["t"][i] - RESIDUAL_TIME))
     return residual["rms"][nearest]
+
+
+def _mean_curve(curves: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Mean over seeds and molecules at each time, of those in which it could be computed."""
+    found: dict[float, list[float]] = {}
+    for curve in curves:
+        for t, rms in zip(curve["t"], curve["rms"], strict=True):
+            found.setdefault(t, []).append(rms)
+    times = sorted(found)
+    return {"t": times, "rms": [statistics.fmean(found[t]) for t in times]}
 
 
 def _row(cells: list[Values]) -> Row:
