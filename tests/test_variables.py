@@ -1,5 +1,6 @@
 """Every kind of collective variable: its definition, its symmetries, and how it is chosen."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mdtraj
@@ -205,6 +206,12 @@ def test_a_lag_longer_than_the_data_and_contacts_too_far_are_told(context):
         found = MoleculeOptions.model_validate({**raw, "collective_variables": [table]})
         with pytest.raises(FokkerError, match=match):
             choose(found.collective_variables, context)
+
+
+def test_native_contacts_without_bonds_are_refused(context):
+    unbonded = replace(context, neighbours=((),) * len(context.neighbours))
+    with pytest.raises(FokkerError, match=r"the topology has no bonds; give one with bonds"):
+        chosen(unbonded, f"native-contacts {TOPOLOGY}")
 
 
 def test_order_is_that_of_the_choices_and_none_means_automatic(context):

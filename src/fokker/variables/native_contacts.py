@@ -61,7 +61,16 @@ class NativeContactsChoice(AbstractChoice):
     )
 
     def build(self, context: Context) -> tuple[CollectiveVariable, ...]:
-        """Find the contacts of the reference."""
+        """Find the contacts of the reference.
+
+        Without any bond neighbours along the chain would be contacts that never break.
+        """
+        if not any(context.neighbours):
+            raise FokkerError(
+                f"{self.reference}: native contacts leave out beads fewer than {self.min_bonds} "
+                "bonds apart, and the topology has no bonds; give one with bonds (PSF, prmtop, or "
+                "PDB with CONECT records)."
+            )
         positions = context.read_structure(self.reference).astype(np.float64)
         pairs, limits = [], []
         for i in range(len(positions)):
