@@ -17,6 +17,7 @@ from fokker import checkpoint, training
 from fokker.cli import app
 from fokker.interruption import Stop
 from fokker.trajectory import FrameWriter, read_frames
+from fokker.workflow.folder import RunFolder
 from fokker.workflow.loaded import load_run
 from fokker.workflow.source import resolve
 
@@ -131,6 +132,16 @@ def test_a_simulation_extended_equals_one_in_a_piece(run):
         "simulate", run, "--chains", 5, "--steps", 300, "--stride", 10, "-o", run / "part.dcd",
         "--resume", match="other settings",
     )  # fmt: skip
+
+
+def test_keys_may_begin_with_the_section_that_a_command_changes(run):
+    few = ["--chains", 2, "--steps", 20, "--stride", 10, "--overwrite"]
+    times = []
+    for key in ("t=1e-3", "simulation.t=2e-3"):
+        call("simulate", run, *few, "-s", key)
+        times.append(RunFolder(run).read_record()["simulation"]["t"])
+    assert times == [1e-3, 2e-3]
+    refused("simulate", run, *few, "-s", "sampling.n=3", match="unknown key 'simulation.sampling'")
 
 
 def test_simulation_from_one_structure_and_from_samples(run):

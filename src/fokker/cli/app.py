@@ -157,8 +157,8 @@ def sample(
 ) -> None:
     """Draw independent equilibrium samples.
 
-    Keys for `--set` are those of the `sampling` table, for example `-s sampler.steps=60` or
-    `-s sampler.name=euler-maruyama`.
+    Keys for `--set` are those of the `sampling` table, with or without its name, for example
+    `-s sampler.steps=60` or `-s sampling.sampler.name=euler-maruyama`.
     """
     stop = _stop()
     with told(stop, _again()):
@@ -195,7 +195,8 @@ def simulate(
     """Run Langevin dynamics with the model's force.
 
     The trajectory holds all chains at the first stored time, then all at the second, and so on.
-    Keys for `--set` are those of the `simulation` table, for example `-s integrator.dt=0.004`.
+    Keys for `--set` are those of the `simulation` table, with or without its name, for example
+    `-s integrator.dt=0.004` or `-s simulation.t=1e-4`.
     """
     stop = _stop()
     with told(stop, _again()):

@@ -179,13 +179,13 @@ def do_report(run: Path) -> None:
 
 
 def _changed(config: Any, section: str, change: list[str] | None, flags: dict[str, Any]) -> Any:
-    """Options of one section with `--set` and flags put in."""
+    """Options of one section with `--set` and flags put in; keys may begin with the section."""
     from ..config import parse
     from ..presets import assignment, merge
 
     raw = config.model_dump(mode="json")
     for text in change or ():
-        raw[section] = merge(raw[section], assignment(text))
+        raw[section] = merge(raw[section], assignment(text.removeprefix(f"{section}.")))
     given = {key: value for key, value in flags.items() if value is not None}
     raw[section] = merge(raw[section], given)
     return getattr(parse(raw, section), section)
