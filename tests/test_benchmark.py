@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import re
+import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -186,16 +189,21 @@ def test_bond_column_is_the_peptide_bond():
 
 
 def test_every_variant_of_the_ablations_is_a_configuration():
-    used = set()
-    for line in (VARIANTS.parent / "ablations.sh").read_text().splitlines():
-        words = line.split()
-        if words[:1] == ["table"]:
-            used |= set(words[3:])
-            for method in words[2].split(","):
-                combine("mueller-brown", method)
-    assert used == {path.stem for path in VARIANTS.glob("*.toml")}
-    for name in used:
-        variant = {**read_toml(VARIANTS / f"{name}.toml"), "name": name}
+    script = [VARIANTS.parent / "ablations.sh", "OUT", "alanine-dipeptide", "--seeds", "1"]
+    words = subprocess.run(
+        script, env={**os.environ, "FOKKER": "echo"}, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert words[:2] == ["benchmark", "alanine-dipeptide"]
+    assert words[-4:] == ["--out", "OUT/alanine-dipeptide", "--seeds", "1"]
+    for method in words[words.index("--methods") + 1].split(","):
+        combine("mueller-brown", method)
+    rows = [text for flag, text in pairwise(words) if flag == "--variant"]
+    assert len(rows) == len(set(rows))
+    used = {name: Path(path) for name, _, path in (row.partition("=") for row in rows)}
+    assert {path.resolve() for path in used.values()} == set(VARIANTS.glob("*.toml"))
+    for name, path in used.items():
+        assert path.stem == name
+        variant = {**read_toml(path), "name": name}
         made = parse(combine("alanine-dipeptide", variant), name)
         assert made.method == name
         assert made != parse(combine("alanine-dipeptide", variant["method"]), name)
