@@ -7,13 +7,16 @@ from typing import Any
 from ..report.palette import RULE, SERIES, SET_COLOURS, SET_NAMES
 from ..report.style import Figure, draw, log_ticks
 
+WIDEST = 13.0
+"""Inches."""
+
 LINES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 
 def draw_table(table: dict[str, Any]) -> tuple[str, bytes]:
     """SVG and PNG of the bars of a table (see `table.collect`), with the paper's as points."""
     rows = table["rows"]
-    width = max(6.0, 1.1 * len(rows) + 1.5)
+    width = min(max(6.0, 1.1 * len(rows) + 1.5), WIDEST)
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -34,7 +37,9 @@ def draw_table(table: dict[str, Any]) -> tuple[str, bytes]:
         axes.set_yscale("log")
         log_ticks(axes.yaxis)
         axes.set_ylabel("JS")
-        axes.set_xticks(range(len(rows)), list(rows), rotation=20, ha="right")
+        axes.set_xticks(
+            range(len(rows)), list(rows), rotation=20 if len(rows) < 10 else 40, ha="right"
+        )
         axes.grid(axis="x", visible=False)
         axes.legend()
 
@@ -68,5 +73,5 @@ def draw_residuals(table: dict[str, Any]) -> tuple[str, bytes] | None:
         figure.legend(loc="outside right upper")
 
     title = f"{table['system']}: Fokker-Planck residual by method"
-    picture = draw("residuals", title, title, paint, (8.0, 3.6))
+    picture = draw("residuals", title, title, paint, (8.0, max(3.6, 0.24 * len(curves))))
     return picture.svg, picture.png or b""
