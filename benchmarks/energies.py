@@ -28,7 +28,7 @@ from fokker.benchmark.reference import POTENTIALS
 from fokker.workflow.loaded import load_run
 
 HALF_WIDTH, POINTS = 3.0, 241
-TALLEST = 12.0
+TALLEST = 8.0
 """kT shown."""
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#56b4e9")
@@ -51,8 +51,8 @@ def learned(folder: Path, x: np.ndarray) -> np.ndarray:
     loaded = load_run(folder)
     force = loaded.force(loaded.config.simulation.t)
     scaled = jnp.asarray((x - force.offset) / force.scale, jnp.float32)
-    energy = jax.jit(jax.vmap(lambda x: force.model.energy(x, force.t, force.features)))
-    return np.asarray(energy(scaled), np.float64)
+    energy = jax.jit(jax.vmap(lambda x, t: force.model.energy(x, t, force.features), (0, None)))
+    return np.asarray(energy(scaled, force.t), np.float64)
 
 
 def modes(energy: np.ndarray, dim: int) -> int:
@@ -89,7 +89,7 @@ def study(folder: Path) -> dict:
     on_line = np.linalg.norm(x[:, 0] - along[:, None] * axis, axis=-1) < 1e-6
     rows, lines = {}, {}
     for name in table["rows"]:
-        cells = sorted(folder.glob(f"{name}-[0-9]*/checkpoint"))
+        cells = sorted(folder.glob(f"{name}-[0-9]*/metrics.json"))
         energies = [normalised(learned(cell.parent, x), dim) for cell in cells]
         if energies:
             rows[name] = [judge(energy, true, between, dim) for energy in energies]
