@@ -19,15 +19,14 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from fokker.metrics import compute, native_contacts
+from fokker.data import centre
+from fokker.metrics import compute, folding_threshold, native_contacts
+from fokker.objective import Noised
 from fokker.workflow.loaded import LoadedRun, load_run
 from fokker.workflow.source import load_reference, load_trajectory
 
-TIMES = 25
-FOLDED = 0.5
-"""Share of native contacts beyond which a frame counts as folded."""
-
-EVERY = 2
+TIMES, EVERY = 25, 2
+"""Times of the ladder; every so many of the reference frames are used."""
 
 
 def ladder(loaded: LoadedRun) -> np.ndarray:
@@ -46,32 +45,36 @@ def offset(late: np.ndarray, early: np.ndarray) -> float:
 
 def steps(loaded: LoadedRun) -> list[tuple[float, float, dict[str, float]]]:
     """Upper and lower time of each step, and the offset of each state."""
-    frames = load_reference(loaded.config, load_trajectory(loaded.config))
+    trajectory = load_trajectory(loaded.config)
+    frames = load_reference(loaded.config, trajectory)
     variable = native_contacts(loaded.system)
     if frames is None or variable is None:
         raise SystemExit(f"{loaded.folder.home}: needs reference frames and native contacts.")
     frames = frames[::EVERY]
-    folded = compute(variable, frames) > FOLDED
-    clean = loaded.scaling.apply(frames)
-    clean = jnp.asarray(clean - clean.mean(axis=1, keepdims=True), jnp.float32)
+    folded = compute(variable, frames) > folding_threshold(compute(variable, trajectory.positions))
+    clean = jnp.asarray(loaded.scaling.apply(centre(frames)), jnp.float32)
     process, expert = loaded.config.process.build(), loaded.model.experts[0]
     energy = jax.jit(jax.vmap(lambda x, t: expert.energy(x, t, loaded.features), (0, None)))
 
-    def noised(index: int, t: float) -> jax.Array:
-        noise = jax.random.normal(jax.random.fold_in(jax.random.key(0), index), clean.shape)
-        noise = noise - noise.mean(axis=1, keepdims=True)
-        alpha, sigma = process.level(jnp.float32(t))
-        return alpha * clean + sigma * noise
+    @jax.jit
+    def noised(t: jax.Array, key: jax.Array) -> jax.Array:
+        def one(x: jax.Array, key: jax.Array) -> jax.Array:
+            return Noised.draw(x, t[None], process, loaded.features, key, centred=True).frames[0]
 
-    found, times = [], ladder(loaded)
-    for index, (late, early) in enumerate(pairwise(times)):
+        return jax.vmap(one)(clean, jax.random.split(key, len(clean)))
+
+    times = ladder(loaded)
+    keys = jax.random.split(jax.random.key(0), TIMES)
+    at = [jnp.asarray(t, jnp.float32) for t in times]
+    found = []
+    states = {"folded": folded, "unfolded": ~folded}
+    for late, early in pairwise(range(TIMES)):
         ratios = [
-            np.asarray(energy(x, jnp.float32(late)) - energy(x, jnp.float32(early)), np.float64)
-            for x in (noised(index, late), noised(index + 1, early))
+            np.asarray(energy(x, at[late]) - energy(x, at[early]), np.float64)
+            for x in (noised(at[index], keys[index]) for index in (late, early))
         ]
-        states = {"folded": folded, "unfolded": ~folded}
         offsets = {name: offset(*(r[of] for r in ratios)) for name, of in states.items()}
-        found.append((float(late), float(early), offsets))
+        found.append((float(times[late]), float(times[early]), offsets))
     return found
 
 

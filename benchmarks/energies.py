@@ -16,6 +16,7 @@ Writes OUT.json, OUT.md and OUT.svg; the figure shows the energies along the lin
 import json
 import shlex
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import jax
@@ -25,13 +26,12 @@ from matplotlib.figure import Figure
 from scipy.ndimage import maximum_filter
 
 from fokker.benchmark.reference import POTENTIALS
+from fokker.report.palette import SERIES
 from fokker.workflow.loaded import load_run
 
 HALF_WIDTH, POINTS = 3.0, 241
 TALLEST = 8.0
 """kT shown."""
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b38600", "#56b4e9")
 
 
 def grid(dim: int) -> np.ndarray:
@@ -102,7 +102,7 @@ def draw(studies: list[dict], path: Path) -> None:
     """Energies along the line through the modes."""
     figure = Figure((4.5 * len(studies) + 1.5, 3.6), layout="constrained")
     for axes, found in zip(np.ravel(figure.subplots(1, len(studies))), studies, strict=True):
-        for (name, lines), colour in zip(found["lines"].items(), COLOURS, strict=False):
+        for (name, lines), colour in zip(found["lines"].items(), cycle(SERIES), strict=False):
             for index, line in enumerate(lines):
                 label = name if index == 0 else None
                 axes.plot(found["u"], line - found["true"].min(), color=colour, lw=1.2, label=label)

@@ -122,10 +122,11 @@ def write(plan: Plan, table: dict[str, Any]) -> None:
     write_atomically(folder / "table.csv", _as_csv(table))
     write_atomically(folder / "table.md", as_markdown(table))
     if table["rows"]:
-        drawn = {"table": draw_table(table), "residuals": draw_residuals(table)}
-        for name, (svg, png) in ((name, found) for name, found in drawn.items() if found):
-            write_atomically(folder / f"{name}.svg", svg)
-            (folder / f"{name}.png").write_bytes(png)
+        for name, drawn in (("table", draw_table(table)), ("residuals", draw_residuals(table))):
+            if drawn is not None:
+                svg, png = drawn
+                write_atomically(folder / f"{name}.svg", svg)
+                (folder / f"{name}.png").write_bytes(png)
 
 
 def as_text(table: dict[str, Any], part: str) -> tuple[list[str], list[list[str]]]:
