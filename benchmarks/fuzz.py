@@ -276,8 +276,9 @@ def trained(folder: Path) -> Path:
     from fokker.data import prepare
     from fokker.metrics import GeometryLimits
     from fokker.presets import assignment, combine
+    from fokker.stages import initial_model
     from fokker.system import Bead, System
-    from fokker.training import inference_group, initial_model
+    from fokker.training import inference_group
     from fokker.workflow.loaded import describe, start_frames
 
     changes = [assignment(f"experts.{i}.network.width=4") for i in range(3)]

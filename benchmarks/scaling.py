@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from speed import Force, best
 
+from fokker.block import run_block
 from fokker.chains import bundle, hairpin
 from fokker.dynamics import LangevinOptions
 from fokker.dynamics import simulate as integrate
@@ -30,7 +31,7 @@ from fokker.network import NetworkInputs, NetworkOptions
 from fokker.objective import Molecule
 from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
-from fokker.stage import Stage, run_block
+from fokker.stage import Stage
 from fokker.training_options import TrainingOptions
 from fokker.types import FAR, Features
 from fokker.variables import neighbours_of, separations

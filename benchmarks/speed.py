@@ -20,6 +20,7 @@ import numpy as np
 from edge_attention import identities
 from edge_attention import measure as measure_attention
 
+from fokker.block import run_block
 from fokker.dynamics import LangevinOptions
 from fokker.dynamics import simulate as integrate
 from fokker.model import EnergyModel, Mixture
@@ -32,7 +33,7 @@ from fokker.network import (
 from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
 from fokker.sampler import DPMSolverOptions, generate
-from fokker.stage import Stage, run_block
+from fokker.stage import Stage
 from fokker.training_options import TrainingOptions
 from fokker.types import Features
 

@@ -14,7 +14,8 @@ from fokker import checkpoint
 from fokker.data import prepare
 from fokker.metrics import GeometryLimits
 from fokker.model import Mixture, ScoreModel
-from fokker.training import inference_group, initial_model
+from fokker.stages import initial_model
+from fokker.training import inference_group
 from fokker.workflow.folder import RunFolder
 from fokker.workflow.loaded import LoadedRun, describe, save_config, start_frames
 from fokker.workflow.source import load_trajectory

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from analytic import MOLECULE_MEAN
 from fokker import checkpoint
+from fokker.block import run_block
 from fokker.config import parse
 from fokker.data import centre
 from fokker.errors import FokkerError
@@ -28,7 +29,7 @@ from fokker.objective import Evaluation, Molecule, Noised, ObjectiveOptions
 from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
 from fokker.sampler import ReverseProcess
-from fokker.stage import Stage, run_block
+from fokker.stage import Stage
 from fokker.system import Bead, System, Vocabulary
 from fokker.workflow.molecules import load_corpus
 from fokker.workflow.train import train

@@ -10,14 +10,16 @@ import optax
 import pytest
 
 from fokker import training
+from fokker.block import run_block
 from fokker.config import parse
 from fokker.data import prepare
 from fokker.errors import FokkerError
 from fokker.interruption import Interrupted
 from fokker.presets import assignment, combine
-from fokker.stage import Stage, run_block
+from fokker.stage import Stage
+from fokker.stages import features_of, initial_model, with_rotation
 from fokker.system import Bead, System
-from fokker.training import features_of, initial_model, train, with_rotation
+from fokker.training import train
 from fokker.training_options import TrainingOptions
 
 SYSTEM = System(name="plane", dim=2, beads=(Bead(name="X"),), kT=1.0, centred=False, length_unit="")
@@ -218,13 +220,20 @@ def test_times_fill_the_interval_with_the_stated_power():
     assert np.allclose(np.sort(u), (np.arange(4096) + 0.5) / 4096, atol=1 / 4096)
 
 
-def test_a_loss_that_is_not_finite_stops_with_step_term_time_and_frame(tmp_path):
+@pytest.mark.parametrize(
+    ("method", "extra"),
+    [
+        ("mixture", ()),
+        ("fokker", ("experts.0.training.objectives.diffclf.fraction=0.25",)),
+    ],
+)
+def test_a_loss_that_is_not_finite_stops_with_step_term_time_and_frame(tmp_path, method, extra):
     data = dataset(400)
     bad = 123
     row = int(np.flatnonzero(data.training_index == bad)[0])
     data.training[row] = np.nan
     with pytest.raises(FokkerError) as caught:
-        run(tmp_path, config(500, "mixture"), data)
+        run(tmp_path, config(500, method, extra), data)
     message = str(caught.value)
     assert f"frame {bad} of the trajectory" in message
     assert "'dsm'" in message

@@ -17,6 +17,7 @@ from .model import edges_of
 from .network import NetworkOptions
 from .options import Options
 from .process import ProcessOptions, VariancePreservingOptions
+from .refinement_options import RefinementOptions
 from .sampler import SamplerOptions
 from .training_options import T_MIN, TrainingOptions
 from .variables import VariableChoice
@@ -187,13 +188,55 @@ class Config(Options):
     system: SystemOptions
     process: ProcessOptions = VariancePreservingOptions()
     experts: tuple[ExpertOptions, ...] = Field(min_length=1)
+    refinement: RefinementOptions = RefinementOptions()
     sampling: SamplingOptions
     simulation: SimulationOptions
 
     @model_validator(mode="after")
-    def _covers(self) -> Config:
+    def _sound(self) -> Config:
         edges_of(self.experts)
+        if self.refinement.steps and self.experts[self.simulating_expert].kind != "energy":
+            raise ValueError(
+                "a refinement needs an energy, and the expert that serves the time of the "
+                'simulation has kind = "score"; set refinement.steps = 0'
+            )
+        if self.refinement.steps and isinstance(self.system, MoleculesOptions):
+            raise ValueError(
+                "a refinement simulates one molecule, and these are many; set refinement.steps = 0"
+            )
         return self
+
+    @property
+    def simulating_expert(self) -> int:
+        """Number of the expert that serves the time of the simulation."""
+        t = self.simulation.t
+        return sum(t >= edge for edge in edges_of(self.experts)[1:-1])
+
+    @property
+    def trained_by(self) -> dict[str, Any]:
+        """What the trained weights depend on, by name."""
+        names = ("seed", "pretrained", "system", "process", "experts", "refinement")
+        found: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if self.refinement.steps:
+            simulation = self.simulation
+            found |= {"simulation.t": simulation.t, "simulation.integrator": simulation.integrator}
+        return found
+
+    @property
+    def n_stages(self) -> int:
+        """Stages of training: one an expert, and the refinement if there is one."""
+        return len(self.experts) + (self.refinement.steps > 0)
+
+    def name_of(self, stage: int) -> str:
+        """What a stage is, in words."""
+        n = len(self.experts)
+        return f"expert {stage + 1} of {n}" if stage < n else "refinement"
+
+    def steps_of(self, stage: int) -> int:
+        """Optimiser steps of a stage."""
+        if stage < len(self.experts):
+            return self.experts[stage].training.steps
+        return self.refinement.steps
 
 
 def read_toml(path: Path) -> dict[str, Any]:

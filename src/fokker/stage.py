@@ -5,7 +5,8 @@ clean frames -> times and noise -> Evaluation -> weighted sum of objectives -> A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import equinox as eqx
@@ -18,31 +19,20 @@ from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, UInt32
 
+from .block import AbstractStage, Culprit, TrainingState, moved, warmed_cosine
 from .data import random_rotation
 from .model import AbstractScore
 from .objective import AbstractObjective, Evaluation, Molecule, Noised
-from .parallel import gather, ready, scatter, share
+from .parallel import gather, scatter
 from .pool import Pool
 from .process import AbstractProcess
 from .training_options import T_MIN, TrainingOptions
 from .types import Features, ForceLabels, Key, Scalar
 
-MAX_BLOCK = 250
-"""Most optimiser steps in one call of `run_block`."""
-
 
 def is_weight(leaf: object) -> bool:
     """Whether a leaf is trained: JAX arrays are; constants of networks are NumPy arrays."""
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact)
-
-
-class TrainingState(eqx.Module):
-    """Everything that changes from step to step."""
-
-    parameters: AbstractScore
-    average: AbstractScore
-    optimiser: optax.OptState
-    step: Int[Array, ""]
 
 
 class Batch(NamedTuple):
@@ -75,7 +65,7 @@ class Batch(NamedTuple):
     labels: ForceLabels | None = None
 
 
-class Stage(eqx.Module):
+class Stage(AbstractStage):
     """The fixed part of a stage: what one optimiser step is, given state and data.
 
     Seed, number of steps and interval are arrays and `options.steps` is blank, so that stages that
@@ -121,19 +111,26 @@ class Stage(eqx.Module):
         molecules = tuple(each._replace(labelled=labelled) for each in molecules)
         many = features.kind.ndim == 2
         stage = Stage(
-            process,
-            {name: _built(term, molecules, many) for name, term in options.objectives.items()},
-            frozen,
-            features,
-            jnp.asarray(np.uint32(seed % 2**32)),
-            jnp.asarray(options.steps, jnp.int32),
-            jnp.asarray([max(T_MIN, interval[0]), interval[1]], jnp.float32),
-            options.model_copy(update={"steps": 1}),
-            centred,
-            sharding,
+            process=process,
+            objectives={
+                name: _built(term, molecules, many) for name, term in options.objectives.items()
+            },
+            frozen=frozen,
+            features=features,
+            seed=jnp.asarray(np.uint32(seed % 2**32)),
+            n_steps=jnp.asarray(options.steps, jnp.int32),
+            interval=jnp.asarray([max(T_MIN, interval[0]), interval[1]], jnp.float32),
+            options=options.model_copy(update={"steps": 1}),
+            centred=centred,
+            sharding=sharding,
         )
         optimiser = stage.optimiser.init(parameters)
         return stage, TrainingState(parameters, parameters, optimiser, jnp.zeros((), jnp.int32))
+
+    @property
+    def logged(self) -> tuple[str, ...]:
+        """The objectives."""
+        return tuple(self.objectives)
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
@@ -155,10 +152,7 @@ class Stage(eqx.Module):
 
     def learning_rate(self, step: ArrayLike) -> Array:
         """Learning rate at a step: a linear rise, then half a cosine down to zero."""
-        warmup = jnp.minimum(self.options.warmup, self.n_steps // 10)
-        rise = (step + 1.0) / (warmup + 1.0)
-        fall = jnp.clip((step - warmup) / (self.n_steps - warmup), 0.0, 1.0)
-        share = jnp.where(step < warmup, rise, 0.5 * (1.0 + jnp.cos(jnp.pi * fall)))
+        share = warmed_cosine(step, self.n_steps, self.options.warmup)
         return jnp.asarray(self.options.learning_rate * share, jnp.float32)
 
     def model(self, parameters: AbstractScore) -> AbstractScore:
@@ -213,9 +207,9 @@ class Stage(eqx.Module):
         size = batch.frames.shape[0]
         values: dict[str, list[Array]] = {name: [] for name in fractions}
         taken = 0
-        order = np.random.default_rng(0).permutation(size)
+        order = _order(size)
         for fraction in sorted(set(fractions.values())):
-            count = max(1, round(fraction * size)) - taken
+            count = _share(fraction, size) - taken
             part = order[taken : taken + count]
             names = [name for name, own in fractions.items() if own >= fraction]
             needed = max(self.objectives[name].times_per_frame for name in names)
@@ -229,28 +223,56 @@ class Stage(eqx.Module):
             taken += count
         return {name: jnp.concatenate(parts) for name, parts in values.items()}
 
+    def values(
+        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
+    ) -> dict[str, Float[Array, " _"]]:
+        """Value of every objective on each frame of the batch of a step."""
+        return self.terms(self.model(parameters), self.draw(pool, step))
+
+    def culprit(
+        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
+    ) -> Culprit | None:
+        """Which objective is not finite on the batch of a step; None if none."""
+        batch, size = self.draw(pool, step), self.options.batch_size
+        in_order = all(_share(self._fraction(name), size) == size for name in self.objectives)
+        order = np.arange(size) if in_order else _order(size)
+        for name, values in self.terms(self.model(parameters), batch).items():
+            broken = ~np.isfinite(np.asarray(values))
+            if broken.any():
+                place = int(np.argmax(broken))
+                row = order[place]
+                times = np.asarray(batch.times[row])
+                return Culprit(name, float(values[place]), int(batch.index[row]), times)
+        return None
+
+    def on_one_device(self) -> Stage:
+        """The same stage, spread over nothing."""
+        return dataclasses.replace(self, sharding=None)
+
+    def objective(
+        self, parameters: AbstractScore, batch: Batch
+    ) -> tuple[Scalar, dict[str, Scalar]]:
+        """Weighted sum of the objectives, averaged over a batch, and the mean of each."""
+        values = self.terms(self.model(parameters), batch)
+        means = {name: jnp.mean(value) for name, value in values.items()}
+        total = sum(
+            (self.options.objectives[name].weight * mean for name, mean in means.items()),
+            jnp.zeros(()),
+        )
+        return total, means
+
     def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """One optimiser step."""
         batch = scatter(self.draw(pool, state.step), self.sharding)
-
-        def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
-            values = self.terms(self.model(parameters), batch)
-            means = {name: jnp.mean(value) for name, value in values.items()}
-            total = sum(
-                (self.options.objectives[name].weight * mean for name, mean in means.items()),
-                jnp.zeros(()),
-            )
-            return total, means
-
-        (total, means), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(state.parameters)
+        (total, means), gradient = eqx.filter_value_and_grad(self.objective, has_aux=True)(
+            state.parameters, batch
+        )
         updates, optimiser = self.optimiser.update(
             cast(Any, gradient), state.optimiser, cast(Any, state.parameters)
         )
         parameters = eqx.apply_updates(state.parameters, updates)
         decay = jnp.minimum(self.options.average_decay, (1.0 + state.step) / (10.0 + state.step))
-        average = jax.tree.map(
-            lambda old, new: decay * old + (1.0 - decay) * new, state.average, parameters
-        )
+        average = moved(state.average, parameters, decay)
         log = {**means, "loss": total, "gradient_norm": optax.tree.norm(gradient)}
         state = TrainingState(parameters, average, optimiser, state.step + 1)
         return gather((state, log), self.sharding)
@@ -293,6 +315,16 @@ class Stage(eqx.Module):
         }
 
 
+def _share(fraction: float, size: int) -> int:
+    """Frames of a batch that carry a term."""
+    return max(1, round(fraction * size))
+
+
+def _order(size: int) -> Int[np.ndarray, " batch"]:
+    """Order in which terms take frames of a batch."""
+    return np.random.default_rng(0).permutation(size)
+
+
 def _built(options: Any, molecules: Sequence[Molecule], many: bool) -> AbstractObjective:
     """An objective for one molecule or, its arrays padded with zeros and stacked, for many."""
     each = [options.build(molecule) for molecule in molecules]
@@ -315,46 +347,3 @@ def _of_molecule(tree: Any, molecule: Int[Array, ""]) -> Any:
     """Entry of one molecule in all arrays."""
     arrays, rest = eqx.partition(tree, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
     return eqx.combine(jax.tree.map(lambda leaf: jnp.asarray(leaf)[molecule], arrays), rest)
-
-
-def run_block(
-    stage: Stage,
-    state: TrainingState,
-    pool: Pool,
-    n_steps: int,
-    *,
-    program: Callable[..., Any] | None = None,
-) -> tuple[TrainingState, dict[str, Float[np.ndarray, " steps"]]]:
-    """Run at most `MAX_BLOCK` optimiser steps on the device without a word to the host.
-
-    Compiled once, whatever the number of steps, the seed and the length of the schedule; `program`
-    is what `ready_block` has compiled, if it has.
-    """
-    run = program or _run_block
-    state, logs = run(stage, state, pool, _count(stage, n_steps))
-    return state, {name: np.asarray(values)[:n_steps] for name, values in logs.items()}
-
-
-def ready_block(stage: Stage, state: TrainingState, pool: Pool) -> Callable[..., Any]:
-    """Compile the program of `run_block` in every process before the first one calls it."""
-    return ready(_run_block, stage, state, pool, _count(stage, 1))
-
-
-def _count(stage: Stage, n_steps: int) -> Int[Array, ""]:
-    return share(jnp.asarray(n_steps, jnp.int32), stage.sharding)
-
-
-@eqx.filter_jit
-def _run_block(
-    stage: Stage,
-    state: TrainingState,
-    pool: Pool,
-    n_steps: Int[Array, ""],
-) -> tuple[TrainingState, dict[str, Float[Array, " steps"]]]:
-    def step(i, carry):
-        state, logs = carry
-        state, log = stage.update(state, pool)
-        return state, {name: logs[name].at[i].set(log[name]) for name in logs}
-
-    logs = {name: jnp.zeros(MAX_BLOCK) for name in (*stage.objectives, "loss", "gradient_norm")}
-    return jax.lax.fori_loop(0, n_steps, step, (state, logs))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,36 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int
 
-from . import checkpoint, parallel
-from .config import Config, ExpertOptions
+from . import checkpoint, parallel, training_log
+from .block import MAX_BLOCK, AbstractStage, ready_block, run_block
+from .config import Config
 from .data import Dataset
-from .emphasis import emphasis
+from .dynamics import Predicate
 from .errors import FokkerError
 from .interruption import Interrupted
-from .many import Many
-from .model import Mixture, build_model
-from .network import ManyInputs, NetworkInputs
-from .objective import Molecule
+from .model import Mixture
 from .pool import Pool
-from .stage import MAX_BLOCK, Stage, TrainingState, ready_block, run_block
-from .system import System, Vocabulary
-from .training_options import TrainingOptions
-from .types import Features
+from .stages import Stages, initial_model
+from .system import System
 
 BLOCK = MAX_BLOCK
 """Optimiser steps between two lines of the log; fewer if these take longer than a minute."""
 
 FIRST_PIECE, PIECE_SECONDS = 10, 5.0
 """Optimiser steps before the first look at a signal to stop, and about the time between two."""
-
-STATISTICS_FRAMES = 10_000
-"""Frames that networks measure their standardisation on, evenly spread."""
 
 VALIDATION_FRAMES = 2048
 CHECKPOINT_SECONDS = 60.0
@@ -56,112 +45,6 @@ class Progress:
     step: int
     n_steps: int
     terms: dict[str, float]
-
-
-def features_of(system: System, vocabulary: Vocabulary | None = None) -> Features:
-    """What networks know of the beads of one molecule, none of them padded.
-
-    Parameters
-    ----------
-    system
-        The molecule.
-    vocabulary
-        That of a model of many molecules; in a model of one, every bead is its own kind.
-
-    Raises
-    ------
-    FokkerError
-        If the vocabulary does not have all of its beads.
-    """
-    kinds = system.bead_types if vocabulary is None else vocabulary.indices(system)
-    return Features(jnp.asarray(kinds, jnp.int32), None, jnp.asarray(system.separations))
-
-
-def initial_model(
-    config: Config,
-    system: System,
-    frames: np.ndarray | None = None,
-    many: ManyInputs | None = None,
-) -> Mixture:
-    """Build the model of a configuration.
-
-    Parameters
-    ----------
-    config
-        Process and experts.
-    system
-        Beads, bonds, dimension.
-    frames
-        Scaled training frames, shape (frames, beads, dim). Without them the constants that networks
-        take from data are placeholders, to be read from a checkpoint.
-    many
-        Given for a model of many molecules; `system` is then the largest of them.
-    """
-    if frames is None:
-        shape = (4, system.n_beads, system.dim)
-        frames = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    every = max(1, len(frames) // STATISTICS_FRAMES)
-    bonds = system.bonds
-    if many is not None:
-        bonds, many = (), many._replace(molecule=many.molecule[::every])
-    inputs = NetworkInputs(frames[::every], bonds, system.degrees_of_freedom, many)
-    return build_model(
-        config.experts,
-        config.process.build(),
-        inputs,
-        centred=system.centred,
-        key=jax.random.fold_in(jax.random.key(config.seed), 0),
-    )
-
-
-def subjects(system: System, many: Many | None) -> tuple[Features, tuple[Molecule, ...]]:
-    """Features and bonds of what is trained on: the one system, or many, with a leading axis."""
-    features = features_of(system) if many is None else many.features
-    bonded = (system,) if many is None else many.systems
-    return features, tuple(Molecule(each.n_beads, each.bonds) for each in bonded)
-
-
-def with_rotation(expert: ExpertOptions, system: System) -> TrainingOptions:
-    """Training options of an expert with the choice of random rotations made."""
-    rotate = expert.training.rotate
-    if rotate is None:
-        rotate = system.dim == 3 and not expert.network.rotation_invariant
-    return expert.training.model_copy(update={"rotate": rotate})
-
-
-def with_emphasis(
-    pool: Pool,
-    expert: ExpertOptions,
-    system: System,
-    dataset: Dataset,
-    sharding: NamedSharding | None = None,
-) -> Pool:
-    """Frames to train an expert on, the rare ones emphasised if its options say so."""
-    shares = [1.0] if dataset.many is None else dataset.many.training.weight.tolist()
-    found = emphasis(_by_molecule(system, dataset), shares, expert.training.rare)
-    return dataclasses.replace(pool, emphasis=parallel.share(found, sharding))
-
-
-def _by_molecule(
-    system: System, dataset: Dataset
-) -> Iterator[tuple[System, Float[np.ndarray, "_frames _beads dim"]]]:
-    """Training frames of each molecule in user units, without padding."""
-    if dataset.many is None:
-        yield system, dataset.scaling.invert(dataset.training)
-        return
-    ranges = dataset.many.training
-    for molecule, first, n in zip(ranges.molecule, ranges.first, ranges.count, strict=True):
-        own = dataset.many.systems[molecule]
-        yield own, dataset.scaling.invert(dataset.training[first : first + n, : own.n_beads])
-
-
-def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
-    """Scaled training frames whose forces are known, and these; None if there are none."""
-    labels = dataset.training_labels
-    if labels is None:
-        return None
-    known = np.asarray(labels.known)
-    return dataset.training[known], np.asarray(labels.force)[known]
 
 
 def inference_group(
@@ -181,12 +64,13 @@ def train(
     metadata: dict[str, Any],
     start_frames: Float[np.ndarray, "start beads dim"],
     pretrained: Mixture | None = None,
+    is_broken: Predicate | None = None,
     resume: bool = False,
     sharding: NamedSharding | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Mixture:
-    """Train every expert, or what is left to train.
+    """Train every expert, then refine the one that simulates, or what is left of this.
 
     Parameters
     ----------
@@ -200,6 +84,8 @@ def train(
         Stored in every checkpoint, for inference.
     pretrained
         Weights to start from, in place of random ones.
+    is_broken
+        For a refinement: a chain in such a frame, in user units, begins again.
     resume
         Continue from the newest checkpoint in `folder`; the result equals the uninterrupted run.
     sharding
@@ -235,45 +121,32 @@ def train(
         model = checkpoint.load(path, "model", inference_group(model, start_frames))["model"]
         restored = path if progress["step"] else None
         if primary:
-            _rewind(log, start, progress["step"])
-    features, molecules = subjects(system, many)
-    whole = parallel.share(dataset.pool, sharding)
-    for index in range(start, len(config.experts)):
-        expert = config.experts[index]
-        stage, state = Stage.create(
-            first.experts[index],
-            config.process.build(),
-            features,
-            expert.interval,
-            with_rotation(expert, system),
-            centred=system.centred,
-            seed=config.seed * 1000 + index,
-            molecules=molecules,
-            labelled=labelled_frames(dataset),
-            sharding=sharding,
-        )
+            training_log.rewind(log, start, progress["step"])
+    stages = Stages(config, system, dataset, is_broken, sharding)
+    for index in range(start, len(stages)):
+        origin = first if index < len(config.experts) else model
+        expert, stage, state, pool = stages.create(index, origin)
         if restored is not None:
             state = checkpoint.load(restored, "training", state)
             restored = None
 
-        pool = with_emphasis(whole, expert, system, dataset, sharding)
         last_saved = time.monotonic()
         for block in _blocks(stage, state, pool, dataset, should_stop):
             state = block.state
             counter += block.length
-            model = _with_expert(model, index, stage.model(parallel.local(state.average)))
+            model = _with_expert(model, expert, stage.model(parallel.local(state.average)))
             if primary:
-                _append(log, {"stage": index, **block.record})
+                training_log.append(log, {"stage": index, **block.record})
             on_progress(
                 Progress(
                     index,
-                    len(config.experts),
+                    len(stages),
                     block.record["step"],
-                    expert.training.steps,
+                    int(stage.n_steps),
                     block.record["terms"],
                 )
             )
-            done = block.record["step"] == expert.training.steps
+            done = block.record["step"] == int(stage.n_steps)
             stop = parallel.anywhere(should_stop())
             due = done or stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS
             if due and primary:
@@ -282,20 +155,20 @@ def train(
                 groups = {"model": inference_group(model, start_frames), "training": state}
                 checkpoint.save(folder, counter, groups, {**metadata, "progress": position})
                 last_saved = time.monotonic()
-            if stop and not (done and index + 1 == len(config.experts)):
+            if stop and not (done and index + 1 == len(stages)):
                 raise Interrupted
     return model
 
 
 @dataclass(frozen=True)
 class _Block:
-    state: TrainingState
+    state: Any
     length: int
     record: dict[str, Any]
 
 
 def _blocks(
-    stage: Stage, state: TrainingState, pool: Pool, dataset: Dataset, stop: Callable[[], bool]
+    stage: AbstractStage, state: Any, pool: Pool, dataset: Dataset, stop: Callable[[], bool]
 ) -> Iterator[_Block]:
     total = int(stage.n_steps)
     shared, state = parallel.share((stage, state), stage.sharding)
@@ -320,85 +193,48 @@ def _blocks(
         record = {
             "step": at,
             "loss": mean["loss"],
-            "terms": {name: mean[name] for name in stage.objectives},
+            "terms": {name: mean[name] for name in stage.logged},
             "gradient_norm": mean["gradient_norm"],
             "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
             "seconds": round(time.monotonic() - began, 4),
         }
         if len(dataset.validation) and at == end and ((step // BLOCK) % 8 == 0 or at == total):
             held_out = dataset.validation_pool(VALIDATION_FRAMES)
-            record["validation"] = _validate(stage, parallel.local(state), held_out)
+            record["validation"] = _validate(stage, parallel.local(state.average), held_out)
         yield _Block(state, at - step, record)
 
 
-def _validate(stage: Stage, state: TrainingState, pool: Pool) -> dict[str, float]:
+def _validate(stage: AbstractStage, average: Any, pool: Pool) -> dict[str, float]:
     """Terms of the averaged model on held-out frames, with the same noise every time."""
-    values = _terms_at(stage, state.average, pool, jnp.asarray(2**30))
+    values = _values(stage, average, pool, jnp.asarray(2**30))
     return {name: float(jnp.mean(value)) for name, value in values.items()}
 
 
 @eqx.filter_jit
-def _terms_at(
-    stage: Stage, parameters: Any, pool: Pool, step: Int[Array, ""]
+def _values(
+    stage: AbstractStage, parameters: Any, pool: Pool, step: Int[Array, ""]
 ) -> dict[str, Float[Array, " _"]]:
-    return stage.terms(stage.model(parameters), stage.draw(pool, step))
+    return stage.values(parameters, pool, step)
 
 
 def _diagnosis(
-    stage: Stage, before: tuple[TrainingState, Pool], offset: int, dataset: Dataset
+    stage: AbstractStage, before: tuple[Any, Pool], offset: int, dataset: Dataset
 ) -> str:
     """Repeat the steps up to the bad one and say which term, time and frame broke it."""
-    stage, (state, pool) = dataclasses.replace(stage, sharding=None), before
+    stage, (state, pool) = stage.on_one_device(), before
     for _ in range(offset):
         state, _logs = run_block(stage, state, pool, 1)
-    batch = stage.draw(pool, state.step)
     where = f"training stopped at step {int(state.step)}"
     remedy = "lower the learning rate or look at that frame; the last checkpoint is kept"
-    for name, term in stage.objectives.items():
-        alone = eqx.tree_at(lambda s: s.objectives, stage, {name: term})
-        model = stage.model(state.parameters)
-        values = alone.terms(model, batch)[name]
-        broken = ~np.isfinite(np.asarray(values))
-        if broken.any():
-            row = int(np.argmax(broken))
-            frame = dataset.name_of(int(batch.index[row]))
-            t = ", ".join(f"{float(v):.3g}" for v in batch.times[row])
-            return (
-                f"{where}: the term {name!r} is {float(values[row])} at t = {t} for {frame}; "
-                f"{remedy}."
-            )
+    if (found := stage.culprit(state.parameters, pool, state.step)) is not None:
+        name, value, row, times = found
+        t = ", ".join(f"{float(v):.3g}" for v in times)
+        return (
+            f"{where}: the term {name!r} is {value} at t = {t} for {dataset.name_of(row)}; "
+            f"{remedy}."
+        )
     return f"{where}: every term is finite but the gradient is not; {remedy}."
 
 
 def _with_expert(model: Mixture, index: int, expert: Any) -> Mixture:
     return eqx.tree_at(lambda m: m.experts[index], model, expert)
-
-
-def _append(log: Path, record: dict[str, Any]) -> None:
-    try:
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
-    except OSError as error:
-        raise FokkerError(
-            f"{log}: could not be written ({error.strerror}); the last checkpoint is kept: mend "
-            "that and continue with --resume."
-        ) from error
-
-
-def _rewind(log: Path, stage: int, step: int) -> None:
-    """Drop log lines of steps that the checkpoint does not hold."""
-    if not log.exists():
-        return
-    lines = log.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if _position(line) <= (stage, step)]
-    temporary = log.with_name(f".{log.name}.tmp")
-    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    os.replace(temporary, log)
-
-
-def _position(line: str) -> tuple[float, float]:
-    try:
-        record = json.loads(line)
-        return float(record["stage"]), float(record["step"])
-    except (ValueError, KeyError):
-        return float("inf"), float("inf")

@@ -1,4 +1,4 @@
-"""Time per optimiser step of every expert, measured before anything is trained."""
+"""Time per optimiser step of every stage, measured before anything is trained."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ from pathlib import Path
 
 import jax
 
-from ..config import Config, ExpertOptions, MoleculesOptions
+from ..block import MAX_BLOCK, run_block
+from ..config import Config, MoleculesOptions
 from ..data import Dataset
-from ..stage import MAX_BLOCK, Stage, run_block
+from ..stages import Stages, initial_model
 from ..system import System
-from ..training import (
-    initial_model,
-    labelled_frames,
-    subjects,
-    with_emphasis,
-    with_rotation,
-)
 from ..workflow.folder import write_atomically
 from ..workflow.molecules import load_corpus
 from ..workflow.source import dataset_of, load_trajectory
@@ -32,16 +26,17 @@ SECONDS = 0.4
 
 def steps_factor(config: Config, seconds_per_step: dict[str, float], budget: float) -> float:
     """Multiple of the configured steps that takes so many seconds."""
-    planned = sum(e.training.steps * seconds_per_step[expert_key(e)] for e in config.experts)
+    stages = range(config.n_stages)
+    planned = sum(config.steps_of(i) * seconds_per_step[key_of(config, i)] for i in stages)
     return budget / planned
 
 
 def calibrate(
     configs: Iterable[Config], file: Path, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, float]:
-    """Seconds per step of every expert of every configuration, by `expert_key`.
+    """Seconds per step of every stage of every configuration, by `key_of`.
 
-    Experts take turns and the least of their times counts, so that other work on the machine
+    Stages take turns and the least of their times counts, so that other work on the machine
     spoils none of them alone. Results are kept in a file, so that a benchmark that is continued
     sets the same steps.
 
@@ -59,10 +54,10 @@ def calibrate(
     data: dict[str, tuple[System, Dataset]] = {}
     for config in configs:
         of = config.system.model_dump_json()
-        for index, expert in enumerate(config.experts):
-            key = expert_key(expert)
+        for index in range(config.n_stages):
+            key = key_of(config, index)
             if key not in known and key not in steppers:
-                say(f"measuring the step of {config.method}, expert {index + 1}")
+                say(f"measuring the step of {config.method}, {config.name_of(index)}")
                 if of not in data:
                     data[of] = _load(config)
                 steppers[key] = _Stepper(config, index, *data[of])
@@ -74,10 +69,16 @@ def calibrate(
     return known
 
 
-def expert_key(expert: ExpertOptions) -> str:
-    """Name of everything that sets the cost of a step."""
+def key_of(config: Config, stage: int) -> str:
+    """Name of everything that sets the cost of a step of a stage."""
+    refining = stage == len(config.experts)
+    expert = config.experts[config.simulating_expert if refining else stage]
     dumped = expert.model_dump(mode="json")
     del dumped["training"]["steps"]
+    if refining:
+        options = config.refinement.model_dump(mode="json", exclude={"steps"})
+        integrator = config.simulation.integrator.model_dump(mode="json")
+        dumped |= {"refinement": options, "integrator": integrator}
     return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -91,24 +92,13 @@ def _load(config: Config) -> tuple[System, Dataset]:
 
 
 class _Stepper:
-    """One expert, compiled, ready to be timed."""
+    """One stage, compiled, ready to be timed."""
 
     def __init__(self, config: Config, index: int, system: System, dataset: Dataset):
-        expert, many = config.experts[index], dataset.many
-        inputs = None if many is None else many.inputs
-        features, molecules = subjects(system, many)
-        self.pool = with_emphasis(dataset.pool, expert, system, dataset)
-        self.stage, self.state = Stage.create(
-            initial_model(config, system, dataset.training, inputs).experts[index],
-            config.process.build(),
-            features,
-            expert.interval,
-            with_rotation(expert, system),
-            centred=system.centred,
-            seed=0,
-            molecules=molecules,
-            labelled=labelled_frames(dataset),
-        )
+        inputs = None if dataset.many is None else dataset.many.inputs
+        model = initial_model(config, system, dataset.training, inputs)
+        stages = Stages(config, system, dataset)
+        _, self.stage, self.state, self.pool = stages.create(index, model)
         self.length, self.best = 2, float("inf")
         self._run()
         self.length = min(MAX_BLOCK, max(2, round(SECONDS / self._run())))

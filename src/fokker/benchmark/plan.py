@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..config import Config, MoleculesOptions
 from ..errors import FokkerError
 from ..workflow.folder import write_atomically
@@ -119,7 +121,7 @@ class Plan:
         rows = dict(old.get("rows", {}))
         for name, config in self.configs.items():
             dumped = config.model_dump(mode="json")
-            if rows.setdefault(name, dumped) != dumped:
+            if _completed(rows.setdefault(name, dumped)) != dumped:
                 raise FokkerError(
                     f"{self.folder}: the row {name!r} was begun with other settings; repeat those, "
                     "or choose another --out."
@@ -127,13 +129,21 @@ class Plan:
         write_atomically(file, json.dumps({"budget": budget, "rows": rows}, indent=1))
 
 
+def _completed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the defaults of options that came after it was begun."""
+    try:
+        return Config.model_validate(row).model_dump(mode="json")
+    except ValidationError:
+        return row
+
+
 def same_weights(a: Config, b: Config) -> bool:
     """Whether two rows are one trained model, used differently."""
-    return (a.system, a.process, a.experts) == (b.system, b.process, b.experts)
+    return a.trained_by == b.trained_by
 
 
 def with_steps(config: Config, factor: float, seed: int) -> Config:
-    """Configuration of a cell: the steps of all experts times a factor, and its seed."""
+    """Configuration of a cell: the steps of all stages times a factor, and its seed."""
     experts = [
         expert.model_copy(
             update={
@@ -144,7 +154,11 @@ def with_steps(config: Config, factor: float, seed: int) -> Config:
         )
         for expert in config.experts
     ]
-    return config.model_copy(update={"experts": tuple(experts), "seed": seed})
+    refined = max(1, round(factor * config.refinement.steps)) if config.refinement.steps else 0
+    refinement = config.refinement.model_copy(update={"steps": refined})
+    return config.model_copy(
+        update={"experts": tuple(experts), "refinement": refinement, "seed": seed}
+    )
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -43,10 +43,11 @@ def do_train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
     from ..workflow.train import train as work
 
     do_make_data(config, stop)
-    experts = [
-        f"expert {i + 1} of {len(config.experts)}, t in [{e.interval[0]:g}, {e.interval[1]:g}]"
+    stages = [
+        f"{config.name_of(i)}, t in [{e.interval[0]:g}, {e.interval[1]:g}]"
         for i, e in enumerate(config.experts)
     ]
+    stages.append(f"refinement, t = {config.simulation.t:g}")
     began = time.monotonic()
     with Bar() as bar:
         work(
@@ -55,7 +56,7 @@ def do_train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
             resume=resume,
             stop=stop,
             on_progress=lambda p: bar.show(
-                experts[p.stage],
+                stages[p.stage],
                 p.step,
                 p.n_steps,
                 "  ".join(f"{name} {value:.4f}" for name, value in p.terms.items()),

@@ -7,7 +7,7 @@ from pydantic import Field
 from .baoab import Langevin, LangevinOptions
 from .base import AbstractIntegrator, Force, State
 from .overdamped import Overdamped, OverdampedOptions
-from .simulate import BlockResult, SimulationState, simulate
+from .simulate import BlockResult, Predicate, SimulationState, is_sound, many_steps, simulate
 
 IntegratorOptions = Annotated[LangevinOptions | OverdampedOptions, Field(discriminator="name")]
 
@@ -20,7 +20,10 @@ __all__ = [
     "LangevinOptions",
     "Overdamped",
     "OverdampedOptions",
+    "Predicate",
     "SimulationState",
     "State",
+    "is_sound",
+    "many_steps",
     "simulate",
 ]

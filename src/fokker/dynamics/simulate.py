@@ -158,7 +158,7 @@ def _start(
         x0 = x0 - x0.mean(axis=1, keepdims=True)
     noise = standard_normal(noise_words, jnp.asarray(START), x0.size).reshape(x0.shape)
     chains = jax.vmap(integrator.start)(x0, noise)
-    stopped_at = jnp.where(_is_sound(chains, is_broken), -1, 0)
+    stopped_at = jnp.where(is_sound(chains, is_broken), -1, 0)
     return SimulationState(chains, jnp.zeros((), jnp.int32), stopped_at)
 
 
@@ -193,12 +193,12 @@ def _run_block(
         return state, frames, kinetic.at[i].set(jnp.where(running, energy, jnp.nan))
 
     def make_frame(state):
-        chains = _many_steps(integrator, force, state.chains, state.step, noise_words, stride)
+        chains = many_steps(integrator, force, state.chains, state.step, noise_words, stride)
         if centred:
             chains = chains._replace(x=chains.x - chains.x.mean(axis=1, keepdims=True))
         step = state.step + stride
         running = state.stopped_at < 0
-        sound = running & _is_sound(chains, is_broken)
+        sound = running & is_sound(chains, is_broken)
         chains = jax.tree.map(
             lambda new, old: jnp.where(sound[:, None, None], new, old), chains, state.chains
         )
@@ -215,7 +215,7 @@ def _run_block(
     return gather(lax.fori_loop(0, n_frames, store_frame, (state, frames, kinetic)), sharding)
 
 
-def _many_steps(
+def many_steps(
     integrator: AbstractIntegrator,
     force: Force,
     chains: State,
@@ -223,7 +223,7 @@ def _many_steps(
     noise_words: UInt32[Array, "2"],
     n: int,
 ) -> State:
-    """Make n steps of every chain."""
+    """Make n steps of every chain; the noise depends on `step`, how many have been made."""
     shape, size = chains.x.shape, chains.x.size
     advance = jax.vmap(lambda chain, noise: integrator.advance(chain, force, noise))
 
@@ -238,7 +238,8 @@ def _many_steps(
     return lax.scan(one_step, (chains, first), jnp.arange(n))[0][0]
 
 
-def _is_sound(chains: State, is_broken: Predicate | None) -> Bool[Array, " chains"]:
+def is_sound(chains: State, is_broken: Predicate | None) -> Bool[Array, " chains"]:
+    """Which chains are finite and not broken."""
     finite = jax.vmap(lambda chain: jnp.isfinite(chain.x).all() & jnp.isfinite(chain.v).all())
     sound = finite(chains)
     return sound if is_broken is None else sound & ~jax.vmap(is_broken)(chains.x)

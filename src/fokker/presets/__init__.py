@@ -2,8 +2,9 @@
 
 A system file holds the tables `system`, `sampling`, `simulation` and the defaults `network` and
 `training` of every expert. A method file holds the experts, each with what it changes of these;
-`training.steps` of a method is a share of the system's. What a method changes of a network is for
-one that has all these keys, and left out for another. Either file may name a `base` that it
+`training.steps` of a method is a share of the system's. So is `refinement.steps`: a system says how
+long a refinement takes, and only a method that has one makes it. What a method changes of a network
+is for one that has all these keys, and left out for another. Either file may name a `base` that it
 changes.
 """
 
@@ -61,9 +62,10 @@ def combine(
     base = _preset("systems", system)
     chosen, own = _method(method)
     network, training = base.pop("network", {}), base.pop("training", {})
+    refinement = _refinement(chosen, base.pop("refinement", {}), effort)
     experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
     raw: dict[str, Any] = {"method": method if isinstance(method, str) else method["name"]}
-    for part in (base, chosen, {"experts": experts}, own, *changes):
+    for part in (base, chosen, {"experts": experts}, refinement, own, *changes):
         raw = merge(raw, part)
     return {k: v for k, v in raw.items() if k not in ("description", "base", "hidden")}
 
@@ -154,6 +156,15 @@ def _expert(
         "network": merge(network, sizes),
         "training": settings,
     }
+
+
+def _refinement(method: dict[str, Any], system: Mapping[str, Any], effort: float) -> dict[str, Any]:
+    """Options of the refinement, if the method has one and the system says how long it takes."""
+    own = method.pop("refinement", None)
+    if own is None or not system.get("steps", 0):
+        return {}
+    steps = _whole_blocks(system["steps"] * own.get("steps", 1.0) * effort)
+    return {"refinement": {**system, **own, "steps": steps}}
 
 
 def _whole_blocks(steps: float, block: int = 250) -> int:

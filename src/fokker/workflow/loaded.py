@@ -12,19 +12,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Float
 
 from .. import checkpoint
 from ..config import Config, MoleculesOptions, parse, to_toml
 from ..data import Dataset, Scaling, centre
 from ..errors import FokkerError
+from ..force import Force
 from ..many import padded_features
 from ..metrics import GeometryLimits
-from ..model import AbstractEnergy, AbstractScore, Mixture
+from ..model import Mixture
 from ..network import ManyInputs
+from ..stages import features_of, initial_model
 from ..system import System, Vocabulary
-from ..training import features_of, inference_group, initial_model
-from ..types import Features, Positions, Time
+from ..training import inference_group
+from ..types import Features
 from .folder import RunFolder
 from .molecule import read_molecule
 from .molecules import BondLimits, Corpus, Known
@@ -63,79 +65,6 @@ class LoadedRun:
         return Force(expert, self.features, self.scaling.scale, offset, self.system.kT, time)
 
 
-class Force(eqx.Module):
-    """`force(x) = kT score((x - offset) / s, t) / s`, kJ/mol/nm, for one frame in nm.
-
-    The time is an array, so that another one needs no compilation.
-    """
-
-    model: AbstractScore
-    features: Features
-    scale: float
-    offset: Float[np.ndarray, " dim"]
-    kT: float
-    t: Time
-
-    def __call__(self, x: Positions) -> Positions:
-        """Force on each bead."""
-        scaled = (x - self.offset) / self.scale
-        score = self.model.score(scaled, self.t, self.features)
-        return self.kT / self.scale * score
-
-    def mean_energy(
-        self, frames: Float[Array, "chains beads dim"], running: Bool[Array, " chains"]
-    ) -> float | None:
-        """Mean of `kT energy` over the chains that run, kJ/mol up to a constant.
-
-        None if the model has a score alone.
-        """
-        if not isinstance(self.model, AbstractEnergy):
-            return None
-        return float(_mean_energy(self, self.model, frames, running))
-
-
-@eqx.filter_jit
-def _mean_energy(
-    force: Force,
-    model: AbstractEnergy,
-    frames: Float[Array, "chains beads dim"],
-    running: Bool[Array, " chains"],
-) -> Float[Array, ""]:
-    t = jnp.asarray(force.t, jnp.float32)
-    scaled = (frames - force.offset) / force.scale
-    energies = jax.vmap(lambda x: model.energy(x, t, force.features))(scaled)
-    return force.kT * jnp.where(running, energies, 0.0).sum() / running.sum()
-
-
-class Broken(eqx.Module):
-    """Whether a frame is outside the limits of the training data, for one frame in nm."""
-
-    pairs: Float[np.ndarray, "bonds beads"]
-    bonds: Float[np.ndarray, "bonds 2"]
-    box: Float[np.ndarray, "axes 2"]
-
-    @staticmethod
-    def create(system: System, limits: GeometryLimits) -> Broken:
-        """Build the predicate of a system."""
-        identity = np.eye(system.n_beads, dtype=np.float32)
-        pairs = [identity[i] - identity[j] for i, j in system.bonds]
-        return Broken(
-            np.asarray(pairs, np.float32).reshape(-1, system.n_beads),
-            np.asarray(limits.bonds, np.float32).reshape(-1, 2),
-            np.asarray(limits.box, np.float32).reshape(-1, 2),
-        )
-
-    def __call__(self, x: Positions) -> Bool[Array, ""]:
-        """True outside."""
-        broken = jnp.zeros((), bool)
-        if len(self.pairs):
-            length = jnp.linalg.norm(self.pairs @ x, axis=-1)
-            broken |= jnp.any((length < self.bonds[:, 0]) | (length > self.bonds[:, 1]))
-        if len(self.box):
-            broken |= jnp.any((x < self.box[:, 0]) | (x > self.box[:, 1]))
-        return broken
-
-
 def unfinished(path: Path) -> str | None:
     """One sentence on how far training has come; None if it has ended or that cannot be read."""
     if not path.is_dir():
@@ -143,16 +72,16 @@ def unfinished(path: Path) -> str | None:
     newest = checkpoint.latest(RunFolder(path).checkpoint)
     manifest = checkpoint.read_manifest(newest)
     try:
-        experts = manifest["config"]["experts"]
+        config = parse(manifest["config"], str(newest))
         stage, step = int(manifest["progress"]["stage"]), int(manifest["progress"]["step"])
-        if stage >= len(experts):
-            return None
-        steps = experts[stage]["training"]["steps"]
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, FokkerError):
+        return None
+    if stage >= config.n_stages:
         return None
     return (
-        f"training has not ended (expert {stage + 1} of {len(experts)}, step {step:,} of "
-        f"{steps:,}); this is the model so far, and --resume of `fokker train` or `run` ends it."
+        f"training has not ended ({config.name_of(stage)}, step {step:,} of "
+        f"{config.steps_of(stage):,}); this is the model so far, and --resume of `fokker train` or "
+        "`run` ends it."
     )
 
 
@@ -295,8 +224,9 @@ def same_training(folder: RunFolder, config: Config) -> None:
     stored = parse(
         checkpoint.section(manifest, "config", folder.checkpoint), str(folder.checkpoint)
     )
-    for name in ("seed", "pretrained", "system", "process", "experts"):
-        if getattr(stored, name) != getattr(config, name):
+    before = stored.trained_by
+    for name, value in config.trained_by.items():
+        if before.get(name) != value:
             raise FokkerError(
                 f"{folder.path}: the run to resume was started with other settings of {name!r}; "
                 f"resume it with the settings in {folder.config}, or choose another folder."

@@ -14,8 +14,9 @@ from ..data import Scaling
 from ..errors import FokkerError
 from ..model import Mixture
 from ..network import ManyInputs
+from ..stages import initial_model
 from ..system import System
-from ..training import inference_group, initial_model
+from ..training import inference_group
 from .folder import RunFolder
 from .loaded import NO_START_FRAMES
 from .molecules import Known
@@ -81,7 +82,7 @@ def pretrained(config: Config) -> Pretrained | None:
     own = parse(checkpoint.section(manifest, "config", newest), f"{newest}/manifest.json")
     _check(path, own, config)
     try:
-        if int(manifest["progress"]["stage"]) < len(own.experts):
+        if int(manifest["progress"]["stage"]) < own.n_stages:
             raise FokkerError(f"{path}: its training is not finished; continue it with --resume.")
         return _read(path, newest, manifest)
     except (KeyError, TypeError, ValueError) as error:

@@ -13,10 +13,11 @@ from jaxtyping import Float
 from ..config import SimulationOptions
 from ..dynamics import BlockResult
 from ..dynamics import simulate as integrate
+from ..force import Broken
 from ..metrics import compare, compute_all
 from ..system import System
 from .folder import write_atomically
-from .loaded import Broken, load_run
+from .loaded import load_run
 from .source import dataset_of, load_trajectory
 
 COARSE_BINS = 12

@@ -20,10 +20,11 @@ from ..config import SimulationOptions
 from ..dynamics import AbstractIntegrator, BlockResult, SimulationState
 from ..dynamics import simulate as integrate
 from ..errors import FokkerError
+from ..force import Broken, Force
 from ..interruption import Interrupted, Stop
 from ..trajectory import FrameWriter, check_output_path, read_frames
 from ..units import BOLTZMANN
-from .loaded import Broken, Force, LoadedRun, load_run
+from .loaded import LoadedRun, load_run
 from .sample import SIMULATION_STREAM
 from .tally import Tally
 

@@ -17,7 +17,9 @@ from jaxtyping import Float
 from .. import checkpoint, parallel
 from ..config import Config, MoleculesOptions
 from ..data import Dataset
+from ..dynamics import Predicate
 from ..errors import FokkerError
+from ..force import Broken
 from ..interruption import Stop
 from ..metrics import GeometryLimits
 from ..system import System
@@ -72,8 +74,11 @@ def train(
     """
     folder = RunFolder(out)
     _continues(folder, config, resume)
-    common = math.gcd(*(expert.training.batch_size for expert in config.experts))
-    sharding = parallel.split(common, "frames (the greatest divisor of all batch sizes)")
+    sizes = [expert.training.batch_size for expert in config.experts]
+    if config.refinement.steps:
+        options = config.refinement
+        sizes += [options.batch_size, options.frames, options.chains]
+    sharding = parallel.split(math.gcd(*sizes), "frames (the greatest divisor of all batch sizes)")
     base = pretrained(config)
     subject = _many(config, base, folder, on_message) or _one(config, base, on_message)
     system = subject.system
@@ -102,6 +107,7 @@ def train(
                 metadata=subject.metadata,
                 start_frames=subject.start_frames,
                 pretrained=model,
+                is_broken=subject.is_broken,
                 resume=exists,
                 sharding=sharding,
                 on_progress=on_progress,
@@ -114,7 +120,7 @@ def train(
             ) from error
         finally:
             seconds = round(before + time.monotonic() - began, 1)
-            steps = sum(expert.training.steps for expert in config.experts)
+            steps = sum(map(config.steps_of, range(config.n_stages)))
             # an error on its way out says more than a second one about the same disk
             with contextlib.suppress(*[FokkerError] if sys.exc_info()[0] else []):
                 folder.note(training={"seconds": seconds, "steps": steps, "devices": n_devices})
@@ -130,6 +136,7 @@ class _Subject:
     metadata: dict[str, Any]
     start_frames: Float[np.ndarray, "frames beads dim"]
     structure: Float[np.ndarray, "beads dim"] | None
+    is_broken: Predicate | None = None
 
 
 def _one(config: Config, base: Pretrained | None, on_message: Callable[[str], None]) -> _Subject:
@@ -150,6 +157,7 @@ def _one(config: Config, base: Pretrained | None, on_message: Callable[[str], No
         describe(config, system, dataset, limits),
         start_frames(dataset),
         trajectory.positions[0] if system.dim == 3 else None,
+        Broken.create(system, limits),
     )
 
 

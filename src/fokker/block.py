@@ -1,0 +1,146 @@
+"""What the training loop needs of a stage, and many of its steps in one call."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+
+from .model import AbstractScore
+from .parallel import ready, share
+from .pool import Pool
+from .types import Scalar
+
+MAX_BLOCK = 250
+"""Most optimiser steps in one call of `run_block`."""
+
+
+class TrainingState(eqx.Module):
+    """Everything that changes from step to step."""
+
+    parameters: AbstractScore
+    average: AbstractScore
+    optimiser: optax.OptState
+    step: Int[Array, ""]
+
+
+class Culprit(NamedTuple):
+    """An objective that is not finite, its value, and the frame and times it has it at."""
+
+    name: str
+    value: float
+    row: int
+    times: Float[np.ndarray, " times"]
+
+
+class AbstractStage(eqx.Module):
+    """The fixed part of a stage; its state has at least `average` and `step`.
+
+    Attributes
+    ----------
+    n_steps
+        Optimiser steps in all.
+    sharding
+        Spreads each batch over devices.
+    """
+
+    n_steps: eqx.AbstractVar[Int[Array, ""]]
+    sharding: eqx.AbstractVar[NamedSharding | None]
+
+    @property
+    @abstractmethod
+    def logged(self) -> tuple[str, ...]:
+        """Names of the terms that `update` reports, besides `loss` and `gradient_norm`."""
+
+    @abstractmethod
+    def learning_rate(self, step: ArrayLike) -> Array:
+        """Learning rate at a step."""
+
+    @abstractmethod
+    def model(self, parameters: AbstractScore) -> AbstractScore:
+        """Put trained and frozen leaves together."""
+
+    @abstractmethod
+    def update(self, state: Any, pool: Pool) -> tuple[Any, dict[str, Scalar]]:
+        """One optimiser step."""
+
+    @abstractmethod
+    def values(
+        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
+    ) -> dict[str, Float[Array, " _"]]:
+        """Value of every objective on each frame of the batch of a step."""
+
+    @abstractmethod
+    def culprit(
+        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
+    ) -> Culprit | None:
+        """Which objective is not finite on the batch of a step; None if none."""
+
+    @abstractmethod
+    def on_one_device(self) -> AbstractStage:
+        """The same stage, spread over nothing."""
+
+
+def warmed_cosine(step: ArrayLike, n_steps: ArrayLike, warmup: int) -> Array:
+    """Share of the peak learning rate: a linear rise, then half a cosine down to zero."""
+    rising = jnp.minimum(warmup, jnp.asarray(n_steps) // 10)
+    rise = (step + 1.0) / (rising + 1.0)
+    fall = jnp.clip((step - rising) / (n_steps - rising), 0.0, 1.0)
+    return jnp.where(step < rising, rise, 0.5 * (1.0 + jnp.cos(jnp.pi * fall)))
+
+
+def moved(average: Any, new: Any, decay: ArrayLike) -> Any:
+    """Exponential moving average, one step further."""
+    return jax.tree.map(lambda old, own: decay * old + (1.0 - decay) * own, average, new)
+
+
+def run_block(
+    stage: AbstractStage,
+    state: Any,
+    pool: Pool,
+    n_steps: int,
+    *,
+    program: Callable[..., Any] | None = None,
+) -> tuple[Any, dict[str, Float[np.ndarray, " steps"]]]:
+    """Run at most `MAX_BLOCK` optimiser steps on the device without a word to the host.
+
+    Compiled once, whatever the number of steps, the seed and the length of the schedule; `program`
+    is what `ready_block` has compiled, if it has.
+    """
+    run = program or _run_block
+    state, logs = run(stage, state, pool, _count(stage, n_steps))
+    return state, {name: np.asarray(values)[:n_steps] for name, values in logs.items()}
+
+
+def ready_block(stage: AbstractStage, state: Any, pool: Pool) -> Callable[..., Any]:
+    """Compile the program of `run_block` in every process before the first one calls it."""
+    return ready(_run_block, stage, state, pool, _count(stage, 1))
+
+
+def _count(stage: AbstractStage, n_steps: int) -> Int[Array, ""]:
+    return share(jnp.asarray(n_steps, jnp.int32), stage.sharding)
+
+
+@eqx.filter_jit
+def _run_block(
+    stage: AbstractStage,
+    state: Any,
+    pool: Pool,
+    n_steps: Int[Array, ""],
+) -> tuple[Any, dict[str, Float[Array, " steps"]]]:
+    def step(i, carry):
+        state, logs = carry
+        state, log = stage.update(state, pool)
+        return state, {name: logs[name].at[i].set(log[name]) for name in logs}
+
+    logs = {name: jnp.zeros(MAX_BLOCK) for name in (*stage.logged, "loss", "gradient_norm")}
+    return jax.lax.fori_loop(0, n_steps, step, (state, logs))

@@ -1,0 +1,35 @@
+"""How a trained model is refined: everything of that stage that a configuration says."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .options import Options
+
+
+class RefinementOptions(Options):
+    """The last stage of training, in which the model's own simulation is held to the frames."""
+
+    steps: int = Field(default=0, ge=0, lt=2**31, description="optimiser steps; 0: no refinement")
+    weight: float = Field(
+        default=0.3, gt=0, description="of the relative entropy beside the expert's objectives"
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, description="peak; cosine decay to 0")
+    warmup: int = Field(default=100, ge=0, lt=2**31, description="steps of linear warm-up")
+    weight_decay: float = Field(default=1e-4, ge=0)
+    gradient_clip: float = Field(default=1.0, gt=0, description="global norm")
+    average_decay: float = Field(
+        default=0.99, ge=0, lt=1, description="exponential moving average of the weights"
+    )
+    chains: int = Field(
+        default=128, ge=1, lt=2**31, description="chains simulated along with the training"
+    )
+    stride: int = Field(
+        default=30, ge=1, lt=2**31, description="simulation steps of each between two updates"
+    )
+    frames: int = Field(
+        default=512, ge=1, lt=2**31, description="training frames that an update compares them with"
+    )
+    batch_size: int = Field(
+        default=64, ge=1, lt=2**31, description="frames a step of the expert's objectives"
+    )

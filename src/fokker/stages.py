@@ -1,0 +1,192 @@
+"""What is trained one after the other: each expert on its data, then the refinement."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jaxtyping import Float
+
+from . import parallel
+from .block import AbstractStage
+from .config import Config, ExpertOptions
+from .data import Dataset
+from .dynamics import Predicate
+from .emphasis import emphasis
+from .many import Many
+from .model import Mixture, build_model
+from .network import ManyInputs, NetworkInputs
+from .objective import Molecule
+from .pool import Pool
+from .refinement import Refinement
+from .stage import Stage
+from .system import System, Vocabulary
+from .training_options import TrainingOptions
+from .types import Features
+
+STATISTICS_FRAMES = 10_000
+"""Frames that networks measure their standardisation on, evenly spread."""
+
+
+def features_of(system: System, vocabulary: Vocabulary | None = None) -> Features:
+    """What networks know of the beads of one molecule, none of them padded.
+
+    Parameters
+    ----------
+    system
+        The molecule.
+    vocabulary
+        That of a model of many molecules; in a model of one, every bead is its own kind.
+
+    Raises
+    ------
+    FokkerError
+        If the vocabulary does not have all of its beads.
+    """
+    kinds = system.bead_types if vocabulary is None else vocabulary.indices(system)
+    return Features(jnp.asarray(kinds, jnp.int32), None, jnp.asarray(system.separations))
+
+
+def initial_model(
+    config: Config,
+    system: System,
+    frames: np.ndarray | None = None,
+    many: ManyInputs | None = None,
+) -> Mixture:
+    """Build the model of a configuration.
+
+    Parameters
+    ----------
+    config
+        Process and experts.
+    system
+        Beads, bonds, dimension.
+    frames
+        Scaled training frames, shape (frames, beads, dim). Without them the constants that networks
+        take from data are placeholders, to be read from a checkpoint.
+    many
+        Given for a model of many molecules; `system` is then the largest of them.
+    """
+    if frames is None:
+        shape = (4, system.n_beads, system.dim)
+        frames = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    every = max(1, len(frames) // STATISTICS_FRAMES)
+    bonds = system.bonds
+    if many is not None:
+        bonds, many = (), many._replace(molecule=many.molecule[::every])
+    inputs = NetworkInputs(frames[::every], bonds, system.degrees_of_freedom, many)
+    return build_model(
+        config.experts,
+        config.process.build(),
+        inputs,
+        centred=system.centred,
+        key=jax.random.fold_in(jax.random.key(config.seed), 0),
+    )
+
+
+def subjects(system: System, many: Many | None) -> tuple[Features, tuple[Molecule, ...]]:
+    """Features and bonds of what is trained on: the one system, or many, with a leading axis."""
+    features = features_of(system) if many is None else many.features
+    bonded = (system,) if many is None else many.systems
+    return features, tuple(Molecule(each.n_beads, each.bonds) for each in bonded)
+
+
+def with_rotation(expert: ExpertOptions, system: System) -> TrainingOptions:
+    """Training options of an expert with the choice of random rotations made."""
+    rotate = expert.training.rotate
+    if rotate is None:
+        rotate = system.dim == 3 and not expert.network.rotation_invariant
+    return expert.training.model_copy(update={"rotate": rotate})
+
+
+def with_emphasis(
+    pool: Pool,
+    expert: ExpertOptions,
+    system: System,
+    dataset: Dataset,
+    sharding: NamedSharding | None = None,
+) -> Pool:
+    """Frames to train an expert on, the rare ones emphasised if its options say so."""
+    shares = [1.0] if dataset.many is None else dataset.many.training.weight.tolist()
+    found = emphasis(_by_molecule(system, dataset), shares, expert.training.rare)
+    return dataclasses.replace(pool, emphasis=parallel.share(found, sharding))
+
+
+def _by_molecule(
+    system: System, dataset: Dataset
+) -> Iterator[tuple[System, Float[np.ndarray, "_frames _beads dim"]]]:
+    """Training frames of each molecule in user units, without padding."""
+    if dataset.many is None:
+        yield system, dataset.scaling.invert(dataset.training)
+        return
+    ranges = dataset.many.training
+    for molecule, first, n in zip(ranges.molecule, ranges.first, ranges.count, strict=True):
+        own = dataset.many.systems[molecule]
+        yield own, dataset.scaling.invert(dataset.training[first : first + n, : own.n_beads])
+
+
+def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scaled training frames whose forces are known, and these; None if there are none."""
+    labels = dataset.training_labels
+    if labels is None:
+        return None
+    known = np.asarray(labels.known)
+    return dataset.training[known], np.asarray(labels.force)[known]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What is trained one after the other: every expert, then the refinement if there is one."""
+
+    config: Config
+    system: System
+    dataset: Dataset
+    is_broken: Predicate | None = None
+    sharding: NamedSharding | None = None
+
+    def __len__(self) -> int:
+        """Number of stages."""
+        return self.config.n_stages
+
+    def create(self, index: int, model: Mixture) -> tuple[int, AbstractStage, Any, Pool]:
+        """Number of the expert that a stage trains, the stage, its first state and its frames.
+
+        Parameters
+        ----------
+        index
+            Number of the stage.
+        model
+            Its expert's weights are those that the stage starts from.
+        """
+        config, system, dataset = self.config, self.system, self.dataset
+        refining = index == len(config.experts)
+        number = config.simulating_expert if refining else index
+        expert, seed = config.experts[number], config.seed * 1000 + index
+        options = with_rotation(expert, system)
+        if refining:
+            options = options.model_copy(update={"batch_size": config.refinement.batch_size})
+        features, molecules = subjects(system, dataset.many)
+        stage, state = Stage.create(
+            model.experts[number],
+            config.process.build(),
+            features,
+            expert.interval,
+            options,
+            centred=system.centred,
+            seed=seed,
+            molecules=molecules,
+            labelled=labelled_frames(dataset),
+            sharding=self.sharding,
+        )
+        whole = parallel.share(dataset.pool, self.sharding)
+        pool = with_emphasis(whole, expert, system, dataset, self.sharding)
+        if not refining:
+            return number, stage, state, pool
+        given = stage, state.parameters, config, system, dataset
+        return number, *Refinement.create(*given, seed=seed, is_broken=self.is_broken), pool

@@ -1,0 +1,221 @@
+"""Refinement: its gradient is that of the relative entropy, and simulations come out right."""
+
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fokker import training
+from fokker.block import run_block
+from fokker.config import parse
+from fokker.data import prepare
+from fokker.dynamics import simulate
+from fokker.errors import FokkerError
+from fokker.interruption import Interrupted
+from fokker.model import AbstractEnergy
+from fokker.presets import assignment, combine
+from fokker.refinement import GAP, RESTARTED, Refinement
+from fokker.stages import Stages, initial_model
+from fokker.system import Bead, System
+from fokker.training import train
+
+SYSTEM = System(name="plane", dim=2, beads=(Bead(name="X"),), kT=1.0, centred=False, length_unit="")
+COVARIANCE = np.array([[1.0, 0.3], [0.3, 0.61]])
+
+
+def dataset(n=20_000):
+    """A correlated Gaussian."""
+    positions = np.random.default_rng(0).normal(size=(n, 1, 2)) @ np.linalg.cholesky(COVARIANCE).T
+    return prepare(positions.astype(np.float32), SYSTEM)
+
+
+def config(*extra, steps=8, width=8):
+    """Ours with two short experts and a refinement."""
+    settings = {
+        "experts.*.network.width": width,
+        "experts.*.network.depth": 1,
+        "experts.*.training.steps": 4,
+        "experts.*.training.batch_size": 16,
+        "refinement.steps": steps,
+        "refinement.chains": 8,
+        "refinement.stride": 3,
+        "refinement.frames": 16,
+        "refinement.batch_size": 8,
+    }
+    changes = [assignment(f"{key}={value}") for key, value in settings.items()]
+    return parse(combine("mixture-2d", "fokker", [*changes, *map(assignment, extra)]), "test")
+
+
+def refinement(settings, data, is_broken=None):
+    """The stage, its first state and its frames."""
+    model = initial_model(settings, SYSTEM, data.training)
+    found = Stages(settings, SYSTEM, data, is_broken).create(len(settings.experts), model)
+    assert found[0] == 0
+    return found[1:]
+
+
+def run(folder, settings, data, **options):
+    folder.mkdir(exist_ok=True)
+    return train(
+        settings, SYSTEM, data, folder=folder / "checkpoint", log=folder / "training.jsonl",
+        metadata={}, start_frames=data.training[:4], **options,
+    )  # fmt: skip
+
+
+def arrays(tree):
+    return jax.tree.leaves(eqx.filter(tree, eqx.is_array))
+
+
+class Harmonic(AbstractEnergy):
+    """`energy = k |x|^2 / 2`."""
+
+    k: jax.Array
+
+    def energy(self, x, t, features):
+        return 0.5 * self.k * jnp.sum(x**2)
+
+    def energy_and_score(self, x, t, features):
+        return self.energy(x, t, features), self.score(x, t, features)
+
+    def score(self, x, t, features):
+        return -self.k * x
+
+
+def test_gradient_is_that_of_the_relative_entropy():
+    """Of a Gaussian of variance 1 to one of variance 1 / k: `dS/dk = (1 - 1 / k)` in the plane."""
+    stage, _, _ = refinement(config(), dataset(100))
+    n, k = 200_000, 1.7
+    data, own = np.random.default_rng(1).normal(size=(2, n, 1, 2)).astype(np.float32)
+    own /= np.sqrt(k)
+    blank = eqx.tree_at(lambda s: s.stage.frozen, stage, Harmonic(None))
+    gradient = jax.grad(blank.gap)(Harmonic(jnp.asarray(k)), jnp.asarray(data), jnp.asarray(own))
+    # |x|^2 / 2 in the plane has mean and standard deviation 1, of the chains 1 / k
+    error = np.sqrt((1.0 + 1.0 / k**2) / n)
+    assert abs(float(gradient.k) - (1.0 - 1.0 / k)) < 4 * error
+
+
+def test_a_simulation_comes_out_right_that_was_wrong():
+    """From a network that has learned nothing, with no other objective to speak of."""
+    settings = config(
+        "refinement.chains=256", "refinement.frames=1024", "refinement.stride=20",
+        "refinement.learning_rate=5e-3", "refinement.weight=1.0", "simulation.integrator.dt=0.1",
+        "experts.0.training.objectives={dsm={weight=1e-6}, diffclf={weight=0}, torsion={weight=0}}",
+        steps=600, width=32,
+    )  # fmt: skip
+    data = dataset()
+    stage, state, pool = refinement(settings, data)
+    first, chains, frames_of_chain = state.average, 256, 200
+
+    def covariance(parameters):
+        force = eqx.tree_at(lambda f: f.model, stage.force, stage.model(parameters))
+        blocks = []
+        x0 = data.scaling.invert(data.training[:chains])
+        simulate(
+            stage.integrator, force, x0, jax.random.key(3), n_steps=100 * frames_of_chain,
+            stride=100, centred=False, on_block=lambda block: blocks.append(block.frames),
+        )  # fmt: skip
+        return np.cov(np.concatenate(blocks)[20:].reshape(-1, 2).T)
+
+    assert np.abs(covariance(first) - COVARIANCE).max() > 0.2
+    for _ in range(3):
+        state, logs = run_block(stage, state, pool, 200)
+    assert np.abs(logs[GAP].mean()) < 0.2
+    # 20,000 frames have a relative error of a percent; so have the chains of the last updates
+    assert np.abs(covariance(state.average) - COVARIANCE).max() < 0.06
+
+
+def test_a_broken_chain_begins_again_from_a_training_frame():
+    data = dataset(200)
+    stage, state, pool = refinement(config(), data, is_broken=lambda x: x[0, 0] > 0.0)
+    state, logs = run_block(stage, state, pool, 2)
+    assert 0.1 < logs[RESTARTED].mean() < 0.9
+    training = np.asarray(data.scaling.invert(data.training)).reshape(-1, 2)
+    x = np.asarray(state.chains.x).reshape(-1, 2)
+    again = [np.abs(training - row).max(axis=1).min() < 1e-6 for row in x]
+    assert np.mean(again) == pytest.approx(float(logs[RESTARTED][-1]))
+    assert all(x[~np.array(again), 0] <= 0.0)
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "BLOCK", 4)
+    settings, data = config(), dataset(500)
+    whole = run(tmp_path / "whole", settings, data)
+    stops, resumed = iter([False, True] * 20), False
+    while True:
+        try:
+            model = run(
+                tmp_path / "part", settings, data, resume=resumed, should_stop=lambda: next(stops)
+            )
+            break
+        except Interrupted:
+            resumed = True
+    for a, b in zip(arrays(whole), arrays(model), strict=True):
+        assert np.array_equal(a, b)
+    lines = (tmp_path / "part" / "training.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    assert (last["stage"], last["step"]) == (3, 8)
+    assert {GAP, RESTARTED, "dsm", "diffclf"} <= set(last["terms"])
+
+
+def test_only_the_expert_that_simulates_changes(tmp_path):
+    data = dataset(500)
+    plain = run(tmp_path / "plain", config(steps=0), data)
+    refined = run(tmp_path / "refined", config(), data)
+    same = [
+        all(np.array_equal(x, y) for x, y in zip(arrays(a), arrays(b), strict=True))
+        for a, b in zip(plain.experts, refined.experts, strict=True)
+    ]
+    assert same == [False, True, True]
+
+
+def test_one_program_for_every_length_and_seed(monkeypatch):
+    data, traces = dataset(500), []
+    original = Refinement.update
+    counted = lambda self, *a: (traces.append(1), original(self, *a))[1]  # noqa: E731
+    monkeypatch.setattr(Refinement, "update", counted)
+    for text, length in (("seed=0", 3), ("seed=1", 5), ("refinement.steps=90", 3)):
+        # no other test has seven chains, so nothing is compiled yet
+        stage, state, pool = refinement(config(text, "refinement.chains=7"), data)
+        state, logs = run_block(stage, state, pool, length)
+        assert len(logs["loss"]) == length
+        assert set(logs) == {*stage.logged, "loss", "gradient_norm"}
+    assert len(traces) == 1
+
+
+def test_a_frame_that_is_not_finite_is_named(tmp_path):
+    data = dataset(500)
+    data.training[:] = np.nan
+    stage, state, pool = refinement(config(), data)
+    name, value, row, times = stage.culprit(state.parameters, pool, state.step)
+    assert name in stage.stage.logged
+    assert not np.isfinite(value)
+    assert 0 <= row < len(data.training)
+    assert np.all(np.isfinite(times))
+
+
+def test_a_method_without_a_refinement_makes_none_and_effort_shortens_ours():
+    steps = parse(combine("hairpin", "fokker"), "test").refinement.steps
+    assert steps > 0
+    assert parse(combine("hairpin", "fokker", effort=0.5), "test").refinement.steps == steps / 2
+    assert parse(combine("hairpin", "both"), "test").refinement.steps == 0
+    assert parse(combine("alanine-dipeptide", "fokker"), "test").refinement.steps == 0
+
+
+SCORE = (
+    'experts.0.kind="score"',
+    "experts.0.training.objectives={dsm={}, diffclf={weight=0}, torsion={weight=0}}",
+)
+MANY = ('system.folder="a"', "refinement.steps=5")
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "message"),
+    [("hairpin", SCORE, 'kind = "score"'), ("dipeptides", MANY, "one molecule")],
+)
+def test_what_cannot_be_refined_is_refused(system, changes, message):
+    raw = combine(system, "fokker", [assignment(text) for text in changes])
+    with pytest.raises(FokkerError, match=message):
+        parse(raw, "test")
