@@ -24,7 +24,8 @@ def training(method, experts, **steps):
     return ["train", "mixture-2d", "-m", method, *every, *some]
 
 
-ONE = training("diffusion", 1)
+REFINED = [f"-srefinement.{k}={v}" for k, v in {"steps": 20, "stride": 5, "chains": 64}.items()]
+ONE = [*training("diffusion", 1), *REFINED]
 SIMULATE = ["--chains", "8", "--steps", "400", "--stride", "20"]
 
 
@@ -151,7 +152,7 @@ def alone(tmp_path_factory):
 def test_training_and_simulation_equal_those_of_one_device(alone, tmp_path, devices, processes):
     run = tmp_path / "run"
     succeed([*ONE, "-o", run, "--devices", devices], processes)
-    assert len(losses(run)) == len(losses(alone)) == 2
+    assert len(losses(run)) == len(losses(alone)) == 3
     np.testing.assert_allclose(losses(run), losses(alone), rtol=2e-3)
     record = json.loads((run / "run.json").read_text())
     assert record["training"]["devices"] == devices * processes
