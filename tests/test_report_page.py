@@ -95,7 +95,7 @@ def results() -> dict[str, str]:
     log = [
         {
             "stage": 0,
-            "expert": step % 2,
+            "name": f"expert {step % 2}",
             "step": 250 * (step + 1),
             "loss": 2.0 / (step + 1),
             "terms": {"dsm": 9.0 / (step + 1), "diffclf": 1.4 - 0.01 * step},

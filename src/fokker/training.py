@@ -136,7 +136,9 @@ def train(
             counter += block.length
             model = _with_expert(model, expert, stage.model(parallel.local(state.average)))
             if primary:
-                training_log.append(log, {"stage": index, **block.record})
+                training_log.append(
+                    log, {"stage": index, "name": config.name_of(index), **block.record}
+                )
             on_progress(
                 Progress(
                     index,

@@ -68,14 +68,13 @@ def density(axes: Axes, label: str, record: Density, quantity: str) -> None:
 def training_curve(
     axes: Axes, name: str, steps: Sequence[TrainingStep], values: Float[np.ndarray, " steps"]
 ) -> None:
-    """One logged quantity against the optimiser step, one colour a stage and expert."""
+    """One logged quantity against the optimiser step, one colour a stage."""
     x = np.array([step.step for step in steps])
-    owner = [(step.stage, step.expert) for step in steps]
+    owner = [step.name or f"stage {step.stage}" for step in steps]
     held_out = array([(step.validation or {}).get(name) for step in steps])
-    for index, part in enumerate(dict.fromkeys(owner)):
-        mine = np.array([each == part for each in owner])
+    for index, title in enumerate(dict.fromkeys(owner)):
+        mine = np.array([each == title for each in owner])
         colour = SERIES[index % len(SERIES)]
-        title = f"stage {part[0]}" + ("" if part[1] is None else f", expert {part[1]}")
         if np.isfinite(values[mine]).any():
             axes.plot(x[mine], values[mine], color=colour, alpha=0.35, linewidth=0.9)
             axes.plot(x[mine], running_median(values[mine]), color=colour, label=title)

@@ -164,7 +164,7 @@ class TrainingStep(AbstractRecord):
 
     step: int
     stage: int = 0
-    expert: int | str | None = None
+    name: str | None = None
     loss: float | None = None
     terms: dict[str, float | None] = {}
     validation: dict[str, float | None] | None = None
