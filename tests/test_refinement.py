@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fokker import training
+from fokker import checkpoint, training
 from fokker.block import run_block
 from fokker.config import parse
 from fokker.data import prepare
@@ -217,5 +217,34 @@ MANY = ('system.folder="a"', "refinement.steps=5")
 )
 def test_what_cannot_be_refined_is_refused(system, changes, message):
     raw = combine(system, "fokker", [assignment(text) for text in changes])
+    with pytest.raises(FokkerError, match=message):
+        parse(raw, "test")
+
+
+def test_a_trained_run_is_refined_with_its_experts_left_as_they_are(tmp_path):
+    """Stages of no steps change nothing, and a run whose last stage has none is finished."""
+    data, none = dataset(500), "experts.*.training.steps=0"
+    plain = run(tmp_path / "plain", config(steps=0), data)
+    given = {"pretrained": plain}
+    refined = run(tmp_path / "a", config(none, 'pretrained="plain"'), data, **given)
+    both = run(tmp_path / "b", config(), data)
+    for a, b in zip(arrays(refined), arrays(both), strict=True):
+        assert np.array_equal(a, b)
+    first = ("experts.1.training.steps=0", "experts.2.training.steps=0", 'pretrained="plain"')
+    settings = config(*first, steps=0)
+    run(tmp_path / "c", settings, data, **given)
+    newest = checkpoint.read_manifest(checkpoint.latest(tmp_path / "c" / "checkpoint"))
+    assert newest["progress"]["stage"] == settings.n_stages == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["experts.1.training.steps=0"], "--pretrained"),
+        (['pretrained="a"', "experts.*.training.steps=0"], "nothing to train"),
+    ],
+)
+def test_steps_of_zero_need_weights_and_something_else_to_train(changes, message):
+    raw = combine("hairpin", "both", [assignment(text) for text in changes])
     with pytest.raises(FokkerError, match=message):
         parse(raw, "test")

@@ -195,6 +195,14 @@ class Config(Options):
     @model_validator(mode="after")
     def _sound(self) -> Config:
         edges_of(self.experts)
+        left = [i for i, e in enumerate(self.experts) if e.training.steps == 0]
+        if left and self.pretrained is None:
+            raise ValueError(
+                f"experts.{left[0]}.training.steps = 0 keeps the weights of a run; name it with "
+                "--pretrained"
+            )
+        if self.next_stage(0) == self.n_stages:
+            raise ValueError("every stage has 0 steps, so there is nothing to train")
         if self.refinement.steps and self.experts[self.simulating_expert].kind != "energy":
             raise ValueError(
                 "a refinement needs an energy, and the expert that serves the time of the "
@@ -226,6 +234,11 @@ class Config(Options):
     def n_stages(self) -> int:
         """Stages of training: one an expert, and the refinement if there is one."""
         return len(self.experts) + (self.refinement.steps > 0)
+
+    def next_stage(self, stage: int) -> int:
+        """First stage from this one on that has steps; `n_stages` if none has."""
+        stages = range(stage, self.n_stages)
+        return next((i for i in stages if self.steps_of(i)), self.n_stages)
 
     def name_of(self, stage: int) -> str:
         """What a stage is, in words."""

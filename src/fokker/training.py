@@ -123,14 +123,14 @@ def train(
         if primary:
             training_log.rewind(log, start, progress["step"])
     stages = Stages(config, system, dataset, is_broken, sharding)
-    for index in range(start, len(stages)):
+    for index in filter(config.steps_of, range(start, len(stages))):
         origin = first if index < len(config.experts) else model
         expert, stage, state, pool = stages.create(index, origin)
         if restored is not None:
             state = checkpoint.load(restored, "training", state)
             restored = None
 
-        last_saved = time.monotonic()
+        following, last_saved = config.next_stage(index + 1), time.monotonic()
         for block in _blocks(stage, state, pool, dataset, should_stop):
             state = block.state
             counter += block.length
@@ -153,11 +153,11 @@ def train(
             due = done or stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS
             if due and primary:
                 step = 0 if done else block.record["step"]
-                position = {"stage": index + done, "step": step, "counter": counter}
+                position = {"stage": following if done else index, "step": step, "counter": counter}
                 groups = {"model": inference_group(model, start_frames), "training": state}
                 checkpoint.save(folder, counter, groups, {**metadata, "progress": position})
                 last_saved = time.monotonic()
-            if stop and not (done and index + 1 == len(stages)):
+            if stop and not (done and following == len(stages)):
                 raise Interrupted
     return model
 

@@ -36,7 +36,12 @@ Objectives = Annotated[
 class TrainingOptions(Options):
     """How one expert is trained."""
 
-    steps: int = Field(default=10_000, ge=1, lt=2**31, description="optimiser steps")
+    steps: int = Field(
+        default=10_000,
+        ge=0,
+        lt=2**31,
+        description="optimiser steps; 0: leave the weights of `pretrained` as they are",
+    )
     batch_size: int = Field(default=512, ge=1, lt=2**31, description="frames a step")
     optimiser: Literal["adamw", "muon"] = Field(
         default="adamw",

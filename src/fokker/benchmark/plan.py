@@ -129,6 +129,10 @@ class Plan:
         write_atomically(file, json.dumps({"budget": budget, "rows": rows}, indent=1))
 
 
+def _scaled(steps: int, factor: float) -> int:
+    return max(1, round(factor * steps)) if steps else 0
+
+
 def _completed(row: dict[str, Any]) -> dict[str, Any]:
     """A row with the defaults of options that came after it was begun."""
     try:
@@ -148,13 +152,13 @@ def with_steps(config: Config, factor: float, seed: int) -> Config:
         expert.model_copy(
             update={
                 "training": expert.training.model_copy(
-                    update={"steps": max(1, round(factor * expert.training.steps))}
+                    update={"steps": _scaled(expert.training.steps, factor)}
                 )
             }
         )
         for expert in config.experts
     ]
-    refined = max(1, round(factor * config.refinement.steps)) if config.refinement.steps else 0
+    refined = _scaled(config.refinement.steps, factor)
     refinement = config.refinement.model_copy(update={"steps": refined})
     return config.model_copy(
         update={"experts": tuple(experts), "refinement": refinement, "seed": seed}
