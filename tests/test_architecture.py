@@ -20,6 +20,7 @@ LAYERS = [
     ("objective", "sampler", "dynamics", "data", "report", "force"),
     ("training_options", "refinement_options", "datasets", "emphasis", "block", "training_log"),
     ("stage", "config", "presets", "chains"),
+    ("ensemble",),
     ("refinement",),
     ("stages",),
     ("training",),

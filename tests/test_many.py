@@ -15,6 +15,7 @@ from fokker.block import run_block
 from fokker.config import parse
 from fokker.data import centre
 from fokker.errors import FokkerError
+from fokker.force import Broken
 from fokker.interruption import Interrupted, Stop
 from fokker.many import Ranges, padded_features
 from fokker.model import EnergyModel, ScoreModel
@@ -28,9 +29,12 @@ from fokker.network import (
 from fokker.objective import Evaluation, Molecule, Noised, ObjectiveOptions
 from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
+from fokker.refinement import RESTARTED
 from fokker.sampler import ReverseProcess
 from fokker.stage import Stage
+from fokker.stages import Stages, initial_model
 from fokker.system import Bead, System, Vocabulary
+from fokker.training_options import T_MIN
 from fokker.workflow.molecules import load_corpus
 from fokker.workflow.train import train
 from peptides import SELECT, write_folders, write_molecule
@@ -212,7 +216,7 @@ def test_a_batch_keeps_the_shares_and_picks_frames_of_their_molecule(molecules, 
     assert (np.abs(drawn - np.diff(edges)) < 2.0 + 1e-4 * size).all()
 
 
-def config(folder, held_out=None, steps=4, **system):
+def config(folder, held_out=None, steps=4, refinement=None, **system):
     expert = {
         "network": {"name": "graph-transformer", "width": 8, "layers": 1, "heads": 2}
         | {"head_width": 4},
@@ -222,6 +226,7 @@ def config(folder, held_out=None, steps=4, **system):
     raw = {
         "system": {"kind": "molecules", "temperature": 300.0, **given, **system},
         "experts": [expert],
+        "refinement": refinement or {},
         "sampling": {"n": 8, "sampler": {"name": "dpm-solver", "steps": 2}},
         "simulation": {"integrator": {"name": "langevin"}},
     }
@@ -297,10 +302,68 @@ def test_many_molecules_are_one_program(tmp_path, monkeypatch):
     assert sorted(np.asarray(batch.molecule).tolist()) == [0] * 4 + [1] * 4
 
 
+def refinement(folder, chains):
+    """A refinement of molecules of five and ten beads."""
+    chosen = config(folder, refinement={"steps": 9, "chains": chains, "stride": 3, "batch_size": 4})
+    corpus = load_corpus(chosen.system)
+    many = corpus.many
+    model = initial_model(chosen, many.largest, corpus.dataset.training, many.inputs)
+    limits = [Broken.create(s, corpus.limits.of_system(s)) for s in many.systems]
+    stages = Stages(chosen, many.largest, corpus.dataset, Broken.stacked(limits))
+    return corpus, stages.create(1, model)
+
+
+def test_a_refinement_simulates_every_molecule(tmp_path):
+    corpus, (number, stage, state, pool) = refinement(write_folders(tmp_path)[0], 6)
+    assert number == 0
+    ensemble, many = stage.ensemble, corpus.many
+    assert np.asarray(ensemble.place).tolist() == [0] * 3 + [1] * 3
+    masses = np.asarray(ensemble.integrator.masses)
+    np.testing.assert_allclose(masses[0, :5], many.systems[0].masses)
+    np.testing.assert_allclose(masses[5], many.systems[1].masses)
+    for _ in range(2):
+        state, logs = run_block(stage, state, pool, 4)
+        assert all(np.isfinite(values).all() for values in logs.values())
+    assert logs[RESTARTED].mean() < 0.5
+    frames = ensemble.training_frames(pool, jax.random.key(1), 7)
+    assert frames.shape == (6, 7, 10, 3)
+    assert not frames[:3, :, 5:].any()
+    assert frames[3:, :, 5:].any()
+
+
+def test_a_chain_is_judged_as_its_own_molecule(tmp_path):
+    """Energy, force and limits of five beads in a row of ten are those of five beads."""
+    corpus, (_, stage, state, pool) = refinement(write_folders(tmp_path)[0], 6)
+    ensemble, parameters = stage.ensemble, randomise(state.parameters)
+    model, t = stage.model(parameters), jnp.asarray(T_MIN)
+    x = ensemble.training_frames(pool, jax.random.key(1), 2)
+    alone = padded_features(corpus.many.systems[:1], corpus.many.vocabulary)
+    alone = jax.tree.map(lambda leaf: leaf[0], alone)
+    whole = jax.tree.map(lambda leaf: leaf[5], ensemble.features)
+    energies = [model.energy(one[:5], t, alone) / 12 for one in x[:3].reshape(6, 10, 3)]
+    energies += [model.energy(one, t, whole) / 27 for one in x[3:].reshape(6, 10, 3)]
+    mean = ensemble.mean_energy(model, x)
+    assert mean == pytest.approx(float(np.mean(energies)), rel=1e-4)
+    chains = state.chains
+    assert np.asarray(ensemble.sound(chains)).all()
+    far = chains._replace(x=chains.x.at[0, 0].add(9.0).at[1, 9].add(9.0).at[4, 9].add(9.0))
+    assert np.asarray(ensemble.sound(far)).tolist() == [False, True, True, True, False, True]
+    moved = ensemble.advance(model, chains, jnp.asarray(0), 3)
+    centres = np.asarray(moved.x[0, :5].mean(axis=0)), np.asarray(moved.x[5].mean(axis=0))
+    np.testing.assert_allclose(centres, 0.0, atol=1e-5)
+    assert not moved.x[0, 5:].any()
+
+
+def test_every_molecule_needs_a_chain(tmp_path):
+    with pytest.raises(FokkerError, match=r"refinement\.chains = 1: there are 2 molecules"):
+        refinement(write_folders(tmp_path)[0], 1)
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     trained, held_out = write_folders(tmp_path)
     monkeypatch.setattr("fokker.training.BLOCK", 3)
-    chosen = config(trained, held_out, steps=8)
+    short = {"steps": 3, "chains": 2, "stride": 2, "batch_size": 4}
+    chosen = config(trained, held_out, steps=8, refinement=short)
     train(chosen, tmp_path / "whole")
     calls = iter([False, True])
     monkeypatch.setattr(Stop, "__call__", lambda self: next(calls))
@@ -314,7 +377,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
         ]
         assert paths[0].read_bytes() == paths[1].read_bytes()
     with pytest.raises(FokkerError, match="other settings of 'system'"):
-        train(config(trained, None, steps=8), tmp_path / "parts", resume=True)
+        train(config(trained, None, steps=8, refinement=short), tmp_path / "parts", resume=True)
     write_molecule(trained, "S", "SER")
     with pytest.raises(FokkerError, match="other molecules or frames"):
         train(chosen, tmp_path / "parts", resume=True)

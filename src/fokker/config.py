@@ -208,10 +208,6 @@ class Config(Options):
                 "a refinement needs an energy, and the expert that serves the time of the "
                 'simulation has kind = "score"; set refinement.steps = 0'
             )
-        if self.refinement.steps and isinstance(self.system, MoleculesOptions):
-            raise ValueError(
-                "a refinement simulates one molecule, and these are many; set refinement.steps = 0"
-            )
         return self
 
     @property

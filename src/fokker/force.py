@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -59,11 +61,14 @@ def _mean_energy(
 
 
 class Broken(eqx.Module):
-    """Whether a frame is outside the limits of the training data, for one frame in nm."""
+    """Whether a frame is outside the limits of the training data, for one frame in nm.
 
-    pairs: Float[np.ndarray, "bonds beads"]
-    bonds: Float[np.ndarray, "bonds 2"]
-    box: Float[np.ndarray, "axes 2"]
+    `stacked` gives that of many molecules, with a leading axis, of which one entry is to be taken.
+    """
+
+    pairs: Float[np.ndarray, "*molecules bonds beads"]
+    bonds: Float[np.ndarray, "*molecules bonds 2"]
+    box: Float[np.ndarray, "*molecules axes 2"]
 
     @staticmethod
     def create(system: System, limits: GeometryLimits) -> Broken:
@@ -74,6 +79,24 @@ class Broken(eqx.Module):
             np.asarray(pairs, np.float32).reshape(-1, system.n_beads),
             np.asarray(limits.bonds, np.float32).reshape(-1, 2),
             np.asarray(limits.box, np.float32).reshape(-1, 2),
+        )
+
+    @staticmethod
+    def stacked(each: Sequence[Broken]) -> Broken:
+        """Stack predicates; what one has more of than another has no limits there."""
+        free = np.asarray([-np.inf, np.inf], np.float32)
+
+        def stack(arrays: list[np.ndarray], fill: np.ndarray | float) -> np.ndarray:
+            shape = np.max([array.shape for array in arrays], axis=0)
+            stacked = np.broadcast_to(np.float32(fill), (len(arrays), *shape)).copy()
+            for row, array in zip(stacked, arrays, strict=True):
+                row[tuple(map(slice, array.shape))] = array
+            return stacked
+
+        return Broken(
+            stack([one.pairs for one in each], 0.0),
+            stack([one.bonds for one in each], free),
+            stack([one.box for one in each], free),
         )
 
     def __call__(self, x: Positions) -> Bool[Array, ""]:

@@ -24,13 +24,13 @@ import numpy as np
 import optax
 from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Int
 
 from .block import AbstractStage, Culprit, moved, warmed_cosine
 from .config import Config
 from .data import Dataset
-from .dynamics import AbstractIntegrator, Predicate, State, is_sound, many_steps
-from .force import Force
+from .dynamics import Predicate, State
+from .ensemble import Ensemble
 from .model import AbstractEnergy, AbstractScore
 from .parallel import gather, scatter
 from .pool import Pool
@@ -40,7 +40,7 @@ from .system import System
 from .types import Scalar
 
 GAP = "energy-gap"
-"""Logged: mean energy of the frames minus that of the simulation, kT."""
+"""Logged: mean energy of the frames minus that of the simulation, kT a degree of freedom."""
 
 RESTARTED = "restarted"
 """Logged: share of the chains that broke and began again from a training frame."""
@@ -63,19 +63,12 @@ class Refinement(AbstractStage):
     ----------
     stage
         The expert's own objectives.
-    force
-        At the time of the simulation; its model is not read.
-    scale, offset
-        `x_scaled = (x - offset) / scale`.
-    noise_words
-        Seed of the noise of the chains.
+    ensemble
+        What is simulated.
     """
 
     stage: Stage
-    integrator: AbstractIntegrator
-    force: Force
-    is_broken: Predicate | None
-    noise_words: UInt32[Array, " 2"]
+    ensemble: Ensemble
     n_steps: Int[Array, ""]
     options: RefinementOptions = eqx.field(static=True)
     sharding: NamedSharding | None = eqx.field(static=True)
@@ -100,30 +93,34 @@ class Refinement(AbstractStage):
         config
             Integrator and time of the simulation, options of the refinement.
         system, dataset
-            What is simulated, and the frames it is held to.
+            What is simulated, of many the largest, and the frames it is held to.
         seed
             Of all that is random in it.
         is_broken
-            A chain in a frame for which it says True begins again from a training frame.
+            A chain in a frame for which it says True begins again from a training frame; of many,
+            with a leading axis of molecules.
+
+        Raises
+        ------
+        FokkerError
+            If there are more molecules than chains.
         """
-        options, simulation = config.refinement, config.simulation
-        scaling, t = dataset.scaling, jnp.asarray(simulation.t, jnp.float32)
-        features, offset = stage.features, np.asarray(dataset.scaling.offset, np.float32)
-        force = Force(stage.frozen, features, scaling.scale, offset, system.kT, t)
+        options = config.refinement
         key = jax.random.fold_in(jax.random.key(np.uint32(seed % 2**32)), 2)
-        words, first = jax.random.bits(key, (2,), jnp.uint32), jax.random.fold_in(key, 1)
+        noise, pick, velocity = jax.random.split(key, 3)
+        ensemble = Ensemble.create(
+            config.simulation, options.chains, system, dataset, stage.features, stage.frozen,
+            noise, is_broken,
+        )  # fmt: skip
         refinement = Refinement(
             stage=stage,
-            integrator=simulation.integrator.build(system.masses, system.kT),
-            force=force,
-            is_broken=is_broken,
-            noise_words=words,
+            ensemble=ensemble,
             n_steps=jnp.asarray(options.steps, jnp.int32),
             options=options.model_copy(update={"steps": 1}),
             sharding=stage.sharding,
         )
-        rows = np.random.default_rng(seed).choice(len(dataset.training), options.chains)
-        chains = refinement.begin(jnp.asarray(dataset.training[rows]), first)
+        frames = ensemble.training_frames(dataset.pool, pick, 1)[:, 0]
+        chains = ensemble.begin(frames, velocity)
         optimiser = refinement.optimiser.init(cast(Any, parameters))
         step = jnp.zeros((), jnp.int32)
         return refinement, RefinementState(parameters, parameters, optimiser, step, chains)
@@ -148,60 +145,45 @@ class Refinement(AbstractStage):
         """Put trained and frozen leaves together."""
         return self.stage.model(parameters)
 
-    def begin(self, frames: Float[Array, "chains beads dim"], key: Array) -> State:
-        """Chains that start in scaled frames, with velocities of the temperature."""
-        x = frames * self.force.scale + self.force.offset
-        return jax.vmap(self.integrator.start)(x, jax.random.normal(key, x.shape))
-
-    def advance(
-        self, state: RefinementState, frames: Float[Array, "chains beads dim"], key: Array
-    ) -> tuple[State, Scalar]:
-        """Chains some steps on, and the share of them that broke and began again in `frames`."""
-        force = eqx.tree_at(lambda f: f.model, self.force, self.model(state.parameters))
-        made = state.step * self.options.stride
-        chains = many_steps(
-            self.integrator, force, state.chains, made, self.noise_words, self.options.stride
-        )
-        if self.stage.centred:
-            chains = chains._replace(x=chains.x - chains.x.mean(axis=1, keepdims=True))
-        sound = is_sound(chains, self.is_broken)
-        chains = jax.tree.map(
-            lambda old, new: jnp.where(sound[:, None, None], old, new),
-            chains,
-            self.begin(frames, key),
-        )
-        return chains, jnp.mean(~sound)
-
     def gap(
         self,
         parameters: AbstractScore,
-        data: Float[Array, "frames beads dim"],
+        data: Float[Array, "chains frames beads dim"],
         simulated: Float[Array, "chains beads dim"],
     ) -> Scalar:
-        """`E_data energy - E_p energy`, whose gradient is that of the relative entropy."""
-        model, force = self.model(parameters), self.force
+        """`(E_data energy - E_p energy) / D`, with the gradient of the relative entropy over D."""
+        model = self.model(parameters)
         assert isinstance(model, AbstractEnergy)
-        energy = jax.vmap(lambda x: model.energy(x, force.t, force.features))
-        return jnp.mean(energy(data)) - jnp.mean(energy(simulated))
+        energy = self.ensemble.mean_energy
+        return energy(model, data) - energy(model, simulated[:, None])
 
     def update(
         self, state: RefinementState, pool: Pool
     ) -> tuple[RefinementState, dict[str, Scalar]]:
         """Simulate a little, then one optimiser step."""
-        options, frames = self.options, Pool(pool.frames, pool.shares)
+        options, ensemble = self.options, self.ensemble
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), state.step)
-        pick, again, velocity = jax.random.split(key, 3)
-        data = pool.frames[frames.pick(pick, options.frames)[0]]
-        fresh = pool.frames[frames.pick(again, options.chains)[0]]
-        batch, data, fresh = scatter(
-            (self.stage.draw(pool, state.step), data, fresh), self.sharding
+        pick, velocity = jax.random.split(key)
+        batch, data = scatter(
+            (
+                self.stage.draw(pool, state.step),
+                ensemble.training_frames(pool, pick, options.frames),
+            ),
+            self.sharding,
         )
-        chains, restarted = self.advance(state, fresh, velocity)
-        simulated = (chains.x - self.force.offset) / self.force.scale
+        made = state.step * options.stride
+        model = self.model(state.parameters)
+        chains = ensemble.advance(model, state.chains, made, options.stride)
+        sound = ensemble.sound(chains)
+        chains = jax.tree.map(
+            lambda old, new: jnp.where(sound[:, None, None], old, new),
+            chains,
+            ensemble.begin(data[:, 0], velocity),
+        )
 
         def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
             total, means = self.stage.objective(parameters, batch)
-            gap = self.gap(parameters, data, simulated)
+            gap = self.gap(parameters, data, ensemble.scaled(chains))
             return total + options.weight * gap, {**means, GAP: gap}
 
         (total, means), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(state.parameters)
@@ -212,7 +194,7 @@ class Refinement(AbstractStage):
         average = moved(state.average, parameters, options.average_decay)
         log = {
             **means,
-            RESTARTED: restarted,
+            RESTARTED: jnp.mean(~sound),
             "loss": total,
             "gradient_norm": optax.tree.norm(gradient),
         }

@@ -12,7 +12,9 @@ class RefinementOptions(Options):
 
     steps: int = Field(default=0, ge=0, lt=2**31, description="optimiser steps; 0: no refinement")
     weight: float = Field(
-        default=0.3, gt=0, description="of the relative entropy beside the expert's objectives"
+        default=8.0,
+        gt=0,
+        description="of the relative entropy a degree of freedom, beside the expert's objectives",
     )
     learning_rate: float = Field(default=1e-3, gt=0, description="peak; cosine decay to 0")
     warmup: int = Field(default=100, ge=0, lt=2**31, description="steps of linear warm-up")
@@ -22,13 +24,20 @@ class RefinementOptions(Options):
         default=0.99, ge=0, lt=1, description="exponential moving average of the weights"
     )
     chains: int = Field(
-        default=128, ge=1, lt=2**31, description="chains simulated along with the training"
+        default=128,
+        ge=1,
+        lt=2**31,
+        description="chains simulated along with the training; of many molecules, each has its "
+        "share of them",
     )
     stride: int = Field(
         default=30, ge=1, lt=2**31, description="simulation steps of each between two updates"
     )
     frames: int = Field(
-        default=512, ge=1, lt=2**31, description="training frames that an update compares them with"
+        default=4,
+        ge=1,
+        lt=2**31,
+        description="training frames of its molecule that each is compared with at an update",
     )
     batch_size: int = Field(
         default=64, ge=1, lt=2**31, description="frames a step of the expert's objectives"

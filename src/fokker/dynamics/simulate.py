@@ -183,6 +183,7 @@ def _run_block(
 
     A block of chains that have all stopped costs nothing.
     """
+    advance = jax.vmap(lambda chain, noise: integrator.advance(chain, force, noise))
 
     def store_frame(i, carry):
         state, frames, kinetic = carry
@@ -193,7 +194,7 @@ def _run_block(
         return state, frames, kinetic.at[i].set(jnp.where(running, energy, jnp.nan))
 
     def make_frame(state):
-        chains = many_steps(integrator, force, state.chains, state.step, noise_words, stride)
+        chains = many_steps(advance, state.chains, state.step, noise_words, stride)
         if centred:
             chains = chains._replace(x=chains.x - chains.x.mean(axis=1, keepdims=True))
         step = state.step + stride
@@ -216,16 +217,28 @@ def _run_block(
 
 
 def many_steps(
-    integrator: AbstractIntegrator,
-    force: Force,
+    advance: Callable[[State, Float[Array, "chains beads dim"]], State],
     chains: State,
     step: Int[Array, ""],
     noise_words: UInt32[Array, "2"],
     n: int,
 ) -> State:
-    """Make n steps of every chain; the noise depends on `step`, how many have been made."""
+    """Make n steps of every chain.
+
+    Parameters
+    ----------
+    advance
+        One step of all chains, given standard normal noise.
+    chains
+        State with arrays of shape (chains, beads, dim).
+    step
+        How many steps have been made; the noise depends on it.
+    noise_words
+        Seed of the noise.
+    n
+        How many to make.
+    """
     shape, size = chains.x.shape, chains.x.size
-    advance = jax.vmap(lambda chain, noise: integrator.advance(chain, force, noise))
 
     # The noise of the next step is carried along: as an output of the loop body it is computed over
     # a flat array, which on a CPU takes half the time of one fused into (chains, beads, dim).

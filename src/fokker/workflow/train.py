@@ -77,7 +77,7 @@ def train(
     sizes = [expert.training.batch_size for expert in config.experts]
     if config.refinement.steps:
         options = config.refinement
-        sizes += [options.batch_size, options.frames, options.chains]
+        sizes += [options.batch_size, options.chains]
     sharding = parallel.split(math.gcd(*sizes), "frames (the greatest divisor of all batch sizes)")
     base = pretrained(config)
     subject = _many(config, base, folder, on_message) or _one(config, base, on_message)
@@ -187,8 +187,16 @@ def _many(
         + (f" of {unseen} others" if unseen else "")
         + f", kT = {many.largest.kT:.4g} kJ/mol"
     )
-    metadata = describe_many(config, corpus)
-    return _Subject(options.name, many.largest, dataset, metadata, NO_START_FRAMES, None)
+    limits = [Broken.create(each, corpus.limits.of_system(each)) for each in many.systems]
+    return _Subject(
+        options.name,
+        many.largest,
+        dataset,
+        describe_many(config, corpus),
+        NO_START_FRAMES,
+        None,
+        Broken.stacked(limits),
+    )
 
 
 def _labelled(dataset: Dataset) -> str:

@@ -1,0 +1,189 @@
+"""Chains that are simulated along with training: of one molecule, or each of one of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt32
+
+from .config import SimulationOptions
+from .data import Dataset
+from .dynamics import AbstractIntegrator, Predicate, State, is_sound, many_steps
+from .errors import FokkerError
+from .force import Force
+from .model import AbstractEnergy, AbstractScore
+from .padding import centre, count, keep
+from .pool import Pool
+from .system import System
+from .types import Features, Key, Scalar
+
+
+class Ensemble(eqx.Module):
+    """What is simulated, and how; the chains themselves are a `State` with a leading axis, in nm.
+
+    Of many molecules, the masses of the integrator, the features and the limits have a leading axis
+    of chains: a chain stays with its molecule.
+
+    Attributes
+    ----------
+    force
+        At the time of the simulation; neither its model nor its features are read.
+    place
+        Of each chain, the place of its molecule among the shares of the pool.
+    noise_words
+        Seed of the noise of the chains.
+    """
+
+    integrator: AbstractIntegrator
+    features: Features
+    is_broken: Predicate | None
+    force: Force
+    place: Int[Array, " chains"]
+    noise_words: UInt32[Array, " 2"]
+    many: bool = eqx.field(static=True)
+    centred: bool = eqx.field(static=True)
+
+    @staticmethod
+    def create(
+        options: SimulationOptions,
+        n_chains: int,
+        system: System,
+        dataset: Dataset,
+        features: Features,
+        model: AbstractScore,
+        key: Key,
+        is_broken: Predicate | None = None,
+    ) -> Ensemble:
+        """Share the chains out over the molecules that are trained on.
+
+        Parameters
+        ----------
+        options
+            Integrator and time of the force.
+        n_chains
+            Number of chains.
+        system, dataset
+            The molecule, of many the largest, and its frames.
+        features
+            Of the beads; of many, with a leading axis of molecules.
+        model
+            Stands in the force until a chain is advanced.
+        key
+            Seed of the noise.
+        is_broken
+            Whether a frame is outside its limits; of many, with a leading axis of molecules.
+
+        Raises
+        ------
+        FokkerError
+            If there are more molecules than chains.
+        """
+        integrator = options.integrator.build(system.masses, system.kT)
+        place = jnp.zeros(n_chains, jnp.int32)
+        if dataset.many is not None:
+            ranges = dataset.many.training
+            if len(ranges.molecule) > n_chains:
+                raise FokkerError(
+                    f"refinement.chains = {n_chains}: there are {len(ranges.molecule)} molecules, "
+                    "and each needs a chain; take more chains."
+                )
+            shares = ranges.shares.cumulative
+            place = jnp.searchsorted(shares, (jnp.arange(n_chains) + 0.5) / n_chains)
+            masses = np.ones((len(dataset.many.systems), system.n_beads), np.float32)
+            for row, each in zip(masses, dataset.many.systems, strict=True):
+                row[: each.n_beads] = each.masses
+            integrator = eqx.tree_at(lambda i: i.masses, integrator, jnp.asarray(masses))
+            whose = jnp.asarray(ranges.molecule)[place]
+            integrator, features, is_broken = _rows((integrator, features, is_broken), whose)
+        scaling, t = dataset.scaling, jnp.asarray(options.t, jnp.float32)
+        offset = np.asarray(scaling.offset, np.float32)
+        return Ensemble(
+            integrator,
+            features,
+            is_broken,
+            Force(model, features, scaling.scale, offset, system.kT, t),
+            place.astype(jnp.int32),
+            jax.random.bits(key, (2,), jnp.uint32),
+            dataset.many is not None,
+            system.centred,
+        )
+
+    def begin(self, frames: Float[Array, "chains beads dim"], key: Key) -> State:
+        """Chains that start in scaled frames, with velocities of the temperature."""
+        x = frames * self.force.scale + self.force.offset
+        noise = jax.random.normal(key, x.shape)
+        return self._each(lambda own, *at: own[0].start(*at), x, noise)
+
+    def advance(
+        self, model: AbstractScore, chains: State, made: Int[Array, ""], n_steps: int
+    ) -> State:
+        """Chains some steps on; `made` is how many they have made."""
+
+        def one(own: Any, chain: State, noise: Array) -> State:
+            integrator, features, _ = own
+            parts = lambda f: (f.model, f.features)  # noqa: E731
+            return integrator.advance(
+                chain, eqx.tree_at(parts, self.force, (model, features)), noise
+            )
+
+        step = lambda *at: self._each(one, *at)  # noqa: E731
+        chains = many_steps(step, chains, made, self.noise_words, n_steps)
+        if not self.centred:
+            return chains
+        middle = self._each(lambda own, x: centre(x, own[1].present), chains.x)
+        return chains._replace(x=middle)
+
+    def sound(self, chains: State) -> Array:
+        """Which chains are finite and within their limits."""
+        whole = is_sound(chains, None)
+        if self.is_broken is None:
+            return whole
+        present = lambda own, x: ~own[2](keep(x, own[1].present))  # noqa: E731
+        return whole & self._each(present, chains.x)
+
+    def training_frames(self, pool: Pool, key: Key, n: int) -> Float[Array, "chains n beads dim"]:
+        """Training frames of the molecule of each chain, scaled."""
+        shape = (len(self.place), n)
+        if pool.shares is None:
+            return pool.frames[jax.random.randint(key, shape, 0, len(pool.frames))]
+        first, count = pool.shares.first[self.place], pool.shares.count[self.place]
+        return pool.frames[first[:, None] + jax.random.randint(key, shape, 0, count[:, None])]
+
+    def scaled(self, chains: State) -> Float[Array, "chains beads dim"]:
+        """Positions as the model takes them."""
+        return (chains.x - self.force.offset) / self.force.scale
+
+    def mean_energy(
+        self, model: AbstractEnergy, frames: Float[Array, "chains n beads dim"]
+    ) -> Scalar:
+        """Mean energy of scaled frames of the molecule of each chain, kT a degree of freedom."""
+        beads, dim = frames.shape[2:]
+
+        def one(own: Any, frames: Float[Array, "n beads dim"]) -> Float[Array, " n"]:
+            features: Features = own[1]
+            energies = jax.vmap(lambda x: model.energy(x, self.force.t, features))(frames)
+            return energies / (dim * (count(features.present, beads) - int(self.centred)))
+
+        return jnp.mean(self._each(one, frames))
+
+    def _each(self, function: Callable[..., Any], *batched: Any) -> Any:
+        """Map over chains, which each have integrator, features and limits of their own."""
+        own = self.integrator, self.features, self.is_broken
+        if not self.many:
+            return jax.vmap(lambda *one: function(own, *one))(*batched)
+        arrays, rest = eqx.partition(own, _is_array)
+        return jax.vmap(lambda a, *one: function(eqx.combine(a, rest), *one))(arrays, *batched)
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray)
+
+
+def _rows(tree: Any, index: Int[Array, " chains"]) -> Any:
+    """Entries of the leading axis of all arrays."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[index] if _is_array(leaf) else leaf, tree)
