@@ -308,9 +308,11 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{location!r} is missing; add it."
     message = first["msg"].removeprefix("Value error, ")
+    if not location:
+        return f"{message}."
     value = repr(first["input"])
     shown = value if len(value) < 60 else value[:57] + "..."
-    return f"{location or 'configuration'} = {shown}: {message}."
+    return f"{location} = {shown}: {message}."
 
 
 def _known_keys() -> set[str]:

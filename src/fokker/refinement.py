@@ -65,12 +65,15 @@ class Refinement(AbstractStage):
         The expert's own objectives.
     ensemble
         What is simulated.
+    held_out
+        Held-out frames that the objectives are evaluated on: as many as while the expert trained.
     """
 
     stage: Stage
     ensemble: Ensemble
     n_steps: Int[Array, ""]
     options: RefinementOptions = eqx.field(static=True)
+    held_out: int = eqx.field(static=True)
     sharding: NamedSharding | None = eqx.field(static=True)
 
     @staticmethod
@@ -117,6 +120,7 @@ class Refinement(AbstractStage):
             ensemble=ensemble,
             n_steps=jnp.asarray(options.steps, jnp.int32),
             options=options.model_copy(update={"steps": 1}),
+            held_out=config.experts[config.simulating_expert].training.batch_size,
             sharding=stage.sharding,
         )
         frames = ensemble.training_frames(dataset.pool, pick, 1)[:, 0]
@@ -204,8 +208,9 @@ class Refinement(AbstractStage):
     def values(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
     ) -> dict[str, Float[Array, " _"]]:
-        """Value of every objective of the expert on each frame of the batch of a step."""
-        return self.stage.values(parameters, pool, step)
+        """Value of every objective of the expert on each frame of a batch."""
+        options = self.stage.options.model_copy(update={"batch_size": self.held_out})
+        return dataclasses.replace(self.stage, options=options).values(parameters, pool, step)
 
     def culprit(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
