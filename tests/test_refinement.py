@@ -140,6 +140,19 @@ def test_a_broken_chain_begins_again_from_a_training_frame():
     assert all(x[~np.array(again), 0] <= 0.0)
 
 
+def test_chains_that_break_end_it_with_the_weights_before_kept(tmp_path):
+    settings, data = config(), dataset(500)
+    before = run(tmp_path / "before", config(steps=0), data)
+    with pytest.raises(FokkerError, match=r"step 8: \d+% of the chains .* train the expert longer"):
+        run(tmp_path / "run", settings, data, is_broken=lambda x: x[0, 0] > 0.0)
+    newest = checkpoint.latest(tmp_path / "run" / "checkpoint")
+    assert checkpoint.read_manifest(newest)["progress"]["stage"] == 3
+    like = training.inference_group(before, data.training[:4])
+    stored = checkpoint.load(newest, "model", like)["model"]
+    for a, b in zip(arrays(before), arrays(stored), strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "BLOCK", 4)
     settings, data = config(), dataset(500)

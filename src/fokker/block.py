@@ -86,6 +86,10 @@ class AbstractStage(eqx.Module):
         """Which objective is not finite on the batch of a step; None if none."""
 
     @abstractmethod
+    def objection(self, terms: dict[str, float]) -> str | None:
+        """Why training should not go on, given means of what was logged; None if it should."""
+
+    @abstractmethod
     def on_one_device(self) -> AbstractStage:
         """The same stage, spread over nothing."""
 

@@ -46,6 +46,10 @@ RESTARTED = "restarted"
 """Logged: share of the chains that broke and began again from a training frame."""
 
 
+MOST_RESTARTED = 0.02
+"""Mean share of restarted chains over a block of updates that a refinement ends at."""
+
+
 class RefinementState(eqx.Module):
     """Everything that changes from step to step; `chains` in nm, with a leading axis."""
 
@@ -217,6 +221,17 @@ class Refinement(AbstractStage):
     ) -> Culprit | None:
         """Which objective of the expert is not finite on the batch of a step; None if none."""
         return self.stage.culprit(parameters, pool, step)
+
+    def objection(self, terms: dict[str, float]) -> str | None:
+        """What chains that break would teach is of the places where they broke."""
+        share = terms[RESTARTED]
+        if share <= MOST_RESTARTED:
+            return None
+        return (
+            f"{share:.0%} of the chains of the refinement broke within {self.options.stride} "
+            "simulation steps; the weights before it are kept. The force is too rough to simulate: "
+            "train the expert longer, or lower simulation.integrator.dt"
+        )
 
     def on_one_device(self) -> Refinement:
         """The same stage, spread over nothing."""

@@ -245,6 +245,10 @@ class Stage(AbstractStage):
                 return Culprit(name, float(values[place]), int(batch.index[row]), times)
         return None
 
+    def objection(self, terms: dict[str, float]) -> str | None:
+        """None: any finite loss will do."""
+        return None
+
     def on_one_device(self) -> Stage:
         """The same stage, spread over nothing."""
         return dataclasses.replace(self, sharding=None)

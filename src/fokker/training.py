@@ -103,7 +103,8 @@ def train(
     Interrupted
         If `should_stop` said so; the checkpoint is whole.
     FokkerError
-        If the loss stops being finite, with the step, the term, the time and the frame.
+        If the loss stops being finite, with the step, the term, the time and the frame, or if the
+        chains of a refinement break.
     """
     many = dataset.many
     inputs = None if many is None else many.inputs
@@ -192,6 +193,8 @@ def _blocks(
             pieces.append(logs)
             piece = 1 + int(length * PIECE_SECONDS / (time.monotonic() - since))
         mean = {n: float(np.concatenate([p[n] for p in pieces]).mean()) for n in pieces[0]}
+        if (objection := stage.objection(mean)) is not None:
+            raise FokkerError(f"training stopped at step {at}: {objection}.")
         record = {
             "step": at,
             "loss": mean["loss"],

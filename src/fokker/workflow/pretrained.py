@@ -82,7 +82,7 @@ def pretrained(config: Config) -> Pretrained | None:
     own = parse(checkpoint.section(manifest, "config", newest), f"{newest}/manifest.json")
     _check(path, own, config)
     try:
-        if int(manifest["progress"]["stage"]) < own.n_stages:
+        if int(manifest["progress"]["stage"]) < len(own.experts):
             raise FokkerError(f"{path}: its training is not finished; continue it with --resume.")
         return _read(path, newest, manifest)
     except (KeyError, TypeError, ValueError) as error:
