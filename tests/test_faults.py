@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from fokker import checkpoint, training
+from fokker import checkpoint, training, training_log
 from fokker.config import parse
 from fokker.data import prepare
 from fokker.dynamics.simulate import BLOCK_SECONDS, _next_length
@@ -126,7 +126,7 @@ def test_a_vanished_folder_is_not_made_anew(tmp_path):
         checkpoint.save(tmp_path / "gone" / "checkpoint", 1, {}, {})
     assert not (tmp_path / "gone").exists()
     with pytest.raises(FokkerError, match=r"training.jsonl.*No such file.*--resume"):
-        training._append(tmp_path / "gone" / "training.jsonl", {})
+        training_log.append(tmp_path / "gone" / "training.jsonl", {})
 
 
 @pytest.mark.parametrize("work", [sample, simulate])
