@@ -318,7 +318,7 @@ def test_a_refinement_simulates_every_molecule(tmp_path):
     assert number == 0
     ensemble, many = stage.ensemble, corpus.many
     assert np.asarray(ensemble.place).tolist() == [0] * 3 + [1] * 3
-    masses = np.asarray(ensemble.integrator.masses)
+    masses = np.asarray(ensemble.own.integrator.masses)
     np.testing.assert_allclose(masses[0, :5], many.systems[0].masses)
     np.testing.assert_allclose(masses[5], many.systems[1].masses)
     for _ in range(2):
@@ -339,7 +339,7 @@ def test_a_chain_is_judged_as_its_own_molecule(tmp_path):
     x = ensemble.training_frames(pool, jax.random.key(1), 2)
     alone = padded_features(corpus.many.systems[:1], corpus.many.vocabulary)
     alone = jax.tree.map(lambda leaf: leaf[0], alone)
-    whole = jax.tree.map(lambda leaf: leaf[5], ensemble.features)
+    whole = jax.tree.map(lambda leaf: leaf[5], ensemble.own.features)
     energies = [model.energy(one[:5], t, alone) / 12 for one in x[:3].reshape(6, 10, 3)]
     energies += [model.energy(one, t, whole) / 27 for one in x[3:].reshape(6, 10, 3)]
     mean = ensemble.mean_energy(model, x)

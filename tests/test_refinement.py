@@ -115,8 +115,9 @@ def test_a_simulation_comes_out_right_that_was_wrong():
         blocks = []
         x0 = data.scaling.invert(data.training[:chains])
         simulate(
-            stage.ensemble.integrator, force, x0, jax.random.key(3), n_steps=100 * frames_of_chain,
-            stride=100, centred=False, on_block=lambda block: blocks.append(block.frames),
+            stage.ensemble.own.integrator, force, x0, jax.random.key(3), stride=100,
+            n_steps=100 * frames_of_chain, centred=False,
+            on_block=lambda block: blocks.append(block.frames),
         )  # fmt: skip
         return np.cov(np.concatenate(blocks)[20:].reshape(-1, 2).T)
 

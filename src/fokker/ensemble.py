@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,14 +20,26 @@ from .model import AbstractEnergy, AbstractScore
 from .padding import centre, count, keep
 from .pool import Pool
 from .system import System
-from .types import Features, Key, Scalar
+from .types import Features, Key, Positions, Scalar
+
+
+class Own(NamedTuple):
+    """What each chain has of its own."""
+
+    integrator: AbstractIntegrator
+    features: Features
+    is_broken: Predicate | None
+
+    def force(self, force: Force, model: AbstractScore) -> Force:
+        """Force of a model on the beads of the chain."""
+        return eqx.tree_at(lambda f: (f.model, f.features), force, (model, self.features))
 
 
 class Ensemble(eqx.Module):
     """What is simulated, and how; the chains themselves are a `State` with a leading axis, in nm.
 
-    Of many molecules, the masses of the integrator, the features and the limits have a leading axis
-    of chains: a chain stays with its molecule.
+    Of many molecules, the arrays of what chains have of their own (masses, features, limits) have
+    a leading axis of chains: a chain stays with its molecule.
 
     Attributes
     ----------
@@ -39,9 +51,7 @@ class Ensemble(eqx.Module):
         Seed of the noise of the chains.
     """
 
-    integrator: AbstractIntegrator
-    features: Features
-    is_broken: Predicate | None
+    own: Own
     force: Force
     place: Int[Array, " chains"]
     noise_words: UInt32[Array, " 2"]
@@ -84,6 +94,7 @@ class Ensemble(eqx.Module):
             If there are more molecules than chains.
         """
         integrator = options.integrator.build(system.masses, system.kT)
+        own = Own(integrator, features, is_broken)
         place = jnp.zeros(n_chains, jnp.int32)
         if dataset.many is not None:
             ranges = dataset.many.training
@@ -98,15 +109,12 @@ class Ensemble(eqx.Module):
             for row, each in zip(masses, dataset.many.systems, strict=True):
                 row[: each.n_beads] = each.masses
             integrator = eqx.tree_at(lambda i: i.masses, integrator, jnp.asarray(masses))
-            whose = jnp.asarray(ranges.molecule)[place]
-            integrator, features, is_broken = _rows((integrator, features, is_broken), whose)
+            own = _rows(own._replace(integrator=integrator), jnp.asarray(ranges.molecule)[place])
         scaling, t = dataset.scaling, jnp.asarray(options.t, jnp.float32)
         offset = np.asarray(scaling.offset, np.float32)
         return Ensemble(
-            integrator,
-            features,
-            is_broken,
-            Force(model, features, scaling.scale, offset, system.kT, t),
+            own,
+            Force(model, own.features, scaling.scale, offset, system.kT, t),
             place.astype(jnp.int32),
             jax.random.bits(key, (2,), jnp.uint32),
             dataset.many is not None,
@@ -117,34 +125,36 @@ class Ensemble(eqx.Module):
         """Chains that start in scaled frames, with velocities of the temperature."""
         x = frames * self.force.scale + self.force.offset
         noise = jax.random.normal(key, x.shape)
-        return self._each(lambda own, *at: own[0].start(*at), x, noise)
+        return self._each(lambda own, *at: own.integrator.start(*at), x, noise)
 
     def advance(
         self, model: AbstractScore, chains: State, made: Int[Array, ""], n_steps: int
     ) -> State:
         """Chains some steps on; `made` is how many they have made."""
 
-        def one(own: Any, chain: State, noise: Array) -> State:
-            integrator, features, _ = own
-            parts = lambda f: (f.model, f.features)  # noqa: E731
-            return integrator.advance(
-                chain, eqx.tree_at(parts, self.force, (model, features)), noise
-            )
+        def one(own: Own, chain: State, noise: Array) -> State:
+            return own.integrator.advance(chain, own.force(self.force, model), noise)
 
-        step = lambda *at: self._each(one, *at)  # noqa: E731
+        def step(chains: State, noise: Array) -> State:
+            return self._each(one, chains, noise)
+
         chains = many_steps(step, chains, made, self.noise_words, n_steps)
         if not self.centred:
             return chains
-        middle = self._each(lambda own, x: centre(x, own[1].present), chains.x)
+        middle = self._each(lambda own, x: centre(x, own.features.present), chains.x)
         return chains._replace(x=middle)
 
     def sound(self, chains: State) -> Array:
         """Which chains are finite and within their limits."""
         whole = is_sound(chains, None)
-        if self.is_broken is None:
+        if self.own.is_broken is None:
             return whole
-        present = lambda own, x: ~own[2](keep(x, own[1].present))  # noqa: E731
-        return whole & self._each(present, chains.x)
+
+        def within(own: Own, x: Positions) -> Array:
+            assert own.is_broken is not None
+            return ~own.is_broken(keep(x, own.features.present))
+
+        return whole & self._each(within, chains.x)
 
     def training_frames(self, pool: Pool, key: Key, n: int) -> Float[Array, "chains n beads dim"]:
         """Training frames of the molecule of each chain, scaled."""
@@ -164,19 +174,18 @@ class Ensemble(eqx.Module):
         """Mean energy of scaled frames of the molecule of each chain, kT a degree of freedom."""
         beads, dim = frames.shape[2:]
 
-        def one(own: Any, frames: Float[Array, "n beads dim"]) -> Float[Array, " n"]:
-            features: Features = own[1]
+        def one(own: Own, frames: Float[Array, "n beads dim"]) -> Float[Array, " n"]:
+            features = own.features
             energies = jax.vmap(lambda x: model.energy(x, self.force.t, features))(frames)
             return energies / (dim * (count(features.present, beads) - int(self.centred)))
 
         return jnp.mean(self._each(one, frames))
 
     def _each(self, function: Callable[..., Any], *batched: Any) -> Any:
-        """Map over chains, which each have integrator, features and limits of their own."""
-        own = self.integrator, self.features, self.is_broken
+        """Map a function of `Own` and one chain over chains."""
         if not self.many:
-            return jax.vmap(lambda *one: function(own, *one))(*batched)
-        arrays, rest = eqx.partition(own, _is_array)
+            return jax.vmap(lambda *one: function(self.own, *one))(*batched)
+        arrays, rest = eqx.partition(self.own, _is_array)
         return jax.vmap(lambda a, *one: function(eqx.combine(a, rest), *one))(arrays, *batched)
 
 
