@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from .dynamics import State
 from .model import AbstractScore
 from .parallel import ready, share
 from .pool import Pool
@@ -25,12 +26,30 @@ MAX_BLOCK = 250
 
 
 class TrainingState(eqx.Module):
-    """Everything that changes from step to step."""
+    """Everything that changes from step to step.
+
+    Attributes
+    ----------
+    chains
+        Simulated along with the training, in nm, with a leading axis; None if none are.
+    """
 
     parameters: AbstractScore
     average: AbstractScore
     optimiser: optax.OptState
     step: Int[Array, ""]
+    chains: State | None = None
+
+    def stepped(
+        self, optimiser: optax.GradientTransformation, gradient: Any, decay: ArrayLike
+    ) -> TrainingState:
+        """Take one optimiser step, and move the average `1 - decay` of the way to the weights."""
+        updates, optimised = optimiser.update(gradient, self.optimiser, cast(Any, self.parameters))
+        parameters = eqx.apply_updates(self.parameters, updates)
+        average = jax.tree.map(
+            lambda old, new: decay * old + (1.0 - decay) * new, self.average, parameters
+        )
+        return TrainingState(parameters, average, optimised, self.step + 1, self.chains)
 
 
 class Culprit(NamedTuple):
@@ -43,7 +62,7 @@ class Culprit(NamedTuple):
 
 
 class AbstractStage(eqx.Module):
-    """The fixed part of a stage; its state has at least `average` and `step`.
+    """The fixed part of a stage.
 
     Attributes
     ----------
@@ -70,7 +89,7 @@ class AbstractStage(eqx.Module):
         """Put trained and frozen leaves together."""
 
     @abstractmethod
-    def update(self, state: Any, pool: Pool) -> tuple[Any, dict[str, Scalar]]:
+    def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """One optimiser step."""
 
     @abstractmethod
@@ -94,27 +113,14 @@ class AbstractStage(eqx.Module):
         """The same stage, spread over nothing."""
 
 
-def warmed_cosine(step: ArrayLike, n_steps: ArrayLike, warmup: int) -> Array:
-    """Share of the peak learning rate: a linear rise, then half a cosine down to zero."""
-    rising = jnp.minimum(warmup, jnp.asarray(n_steps) // 10)
-    rise = (step + 1.0) / (rising + 1.0)
-    fall = jnp.clip((step - rising) / (n_steps - rising), 0.0, 1.0)
-    return jnp.where(step < rising, rise, 0.5 * (1.0 + jnp.cos(jnp.pi * fall)))
-
-
-def moved(average: Any, new: Any, decay: ArrayLike) -> Any:
-    """Exponential moving average, one step further."""
-    return jax.tree.map(lambda old, own: decay * old + (1.0 - decay) * own, average, new)
-
-
 def run_block(
     stage: AbstractStage,
-    state: Any,
+    state: TrainingState,
     pool: Pool,
     n_steps: int,
     *,
     program: Callable[..., Any] | None = None,
-) -> tuple[Any, dict[str, Float[np.ndarray, " steps"]]]:
+) -> tuple[TrainingState, dict[str, Float[np.ndarray, " steps"]]]:
     """Run at most `MAX_BLOCK` optimiser steps on the device without a word to the host.
 
     Compiled once, whatever the number of steps, the seed and the length of the schedule; `program`
@@ -125,7 +131,7 @@ def run_block(
     return state, {name: np.asarray(values)[:n_steps] for name, values in logs.items()}
 
 
-def ready_block(stage: AbstractStage, state: Any, pool: Pool) -> Callable[..., Any]:
+def ready_block(stage: AbstractStage, state: TrainingState, pool: Pool) -> Callable[..., Any]:
     """Compile the program of `run_block` in every process before the first one calls it."""
     return ready(_run_block, stage, state, pool, _count(stage, 1))
 
@@ -137,10 +143,10 @@ def _count(stage: AbstractStage, n_steps: int) -> Int[Array, ""]:
 @eqx.filter_jit
 def _run_block(
     stage: AbstractStage,
-    state: Any,
+    state: TrainingState,
     pool: Pool,
     n_steps: Int[Array, ""],
-) -> tuple[Any, dict[str, Float[Array, " steps"]]]:
+) -> tuple[TrainingState, dict[str, Float[Array, " steps"]]]:
     def step(i, carry):
         state, logs = carry
         state, log = stage.update(state, pool)

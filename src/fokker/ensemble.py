@@ -17,8 +17,9 @@ from .dynamics import AbstractIntegrator, Predicate, State, is_sound, many_steps
 from .errors import FokkerError
 from .force import Force
 from .model import AbstractEnergy, AbstractScore
-from .padding import centre, count, keep
+from .padding import centre, count, keep, stacked
 from .pool import Pool
+from .stage import of_molecule
 from .system import System
 from .types import Features, Key, Positions, Scalar
 
@@ -105,11 +106,11 @@ class Ensemble(eqx.Module):
                 )
             shares = ranges.shares.cumulative
             place = jnp.searchsorted(shares, (jnp.arange(n_chains) + 0.5) / n_chains)
-            masses = np.ones((len(dataset.many.systems), system.n_beads), np.float32)
-            for row, each in zip(masses, dataset.many.systems, strict=True):
-                row[: each.n_beads] = each.masses
+            each = [np.asarray(one.masses, np.float32) for one in dataset.many.systems]
+            masses = stacked(each, fill=1.0)
             integrator = eqx.tree_at(lambda i: i.masses, integrator, jnp.asarray(masses))
-            own = _rows(own._replace(integrator=integrator), jnp.asarray(ranges.molecule)[place])
+            whose = jnp.asarray(ranges.molecule)[place]
+            own = of_molecule(own._replace(integrator=integrator), whose)
         scaling, t = dataset.scaling, jnp.asarray(options.t, jnp.float32)
         offset = np.asarray(scaling.offset, np.float32)
         return Ensemble(
@@ -191,8 +192,3 @@ class Ensemble(eqx.Module):
 
 def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray)
-
-
-def _rows(tree: Any, index: Int[Array, " chains"]) -> Any:
-    """Entries of the leading axis of all arrays."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[index] if _is_array(leaf) else leaf, tree)

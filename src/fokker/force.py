@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from .metrics import GeometryLimits
 from .model import AbstractEnergy, AbstractScore
+from .padding import stacked
 from .system import System
 from .types import Features, Positions, Time
 
@@ -85,18 +86,10 @@ class Broken(eqx.Module):
     def stacked(each: Sequence[Broken]) -> Broken:
         """Stack predicates; what one has more of than another has no limits there."""
         free = np.asarray([-np.inf, np.inf], np.float32)
-
-        def stack(arrays: list[np.ndarray], fill: np.ndarray | float) -> np.ndarray:
-            shape = np.max([array.shape for array in arrays], axis=0)
-            stacked = np.broadcast_to(np.float32(fill), (len(arrays), *shape)).copy()
-            for row, array in zip(stacked, arrays, strict=True):
-                row[tuple(map(slice, array.shape))] = array
-            return stacked
-
         return Broken(
-            stack([one.pairs for one in each], 0.0),
-            stack([one.bonds for one in each], free),
-            stack([one.box for one in each], free),
+            stacked([one.pairs for one in each], 0.0),
+            stacked([one.bonds for one in each], free),
+            stacked([one.box for one in each], free),
         )
 
     def __call__(self, x: Positions) -> Bool[Array, ""]:

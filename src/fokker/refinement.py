@@ -15,7 +15,6 @@ objectives of the expert go on beside it, so that what is learned at t spreads t
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -26,10 +25,10 @@ from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from .block import AbstractStage, Culprit, moved, warmed_cosine
+from .block import AbstractStage, Culprit, TrainingState
 from .config import Config
 from .data import Dataset
-from .dynamics import Predicate, State
+from .dynamics import Predicate
 from .ensemble import Ensemble
 from .model import AbstractEnergy, AbstractScore
 from .parallel import gather, scatter
@@ -45,19 +44,8 @@ GAP = "energy-gap"
 RESTARTED = "restarted"
 """Logged: share of the chains that broke and began again from a training frame."""
 
-
 MOST_RESTARTED = 0.02
 """Mean share of restarted chains over a block of updates that a refinement ends at."""
-
-
-class RefinementState(eqx.Module):
-    """Everything that changes from step to step; `chains` in nm, with a leading axis."""
-
-    parameters: AbstractScore
-    average: AbstractScore
-    optimiser: optax.OptState
-    step: Int[Array, ""]
-    chains: State
 
 
 class Refinement(AbstractStage):
@@ -66,7 +54,7 @@ class Refinement(AbstractStage):
     Attributes
     ----------
     stage
-        The expert's own objectives.
+        The expert's own objectives, with the optimiser and the schedule of the refinement.
     ensemble
         What is simulated.
     held_out
@@ -83,20 +71,21 @@ class Refinement(AbstractStage):
     @staticmethod
     def create(
         stage: Stage,
-        parameters: AbstractScore,
+        state: TrainingState,
         config: Config,
         system: System,
         dataset: Dataset,
         *,
         seed: int,
         is_broken: Predicate | None = None,
-    ) -> tuple[Refinement, RefinementState]:
-        """Start the chains from training frames, and the optimiser.
+    ) -> tuple[Refinement, TrainingState]:
+        """Start the chains from training frames.
 
         Parameters
         ----------
-        stage, parameters
-            Those of the expert that serves the time of the simulation, trained.
+        stage, state
+            Of the expert that serves the time of the simulation, from its trained weights, with the
+            optimiser of the refinement.
         config
             Integrator and time of the simulation, options of the refinement.
         system, dataset
@@ -122,32 +111,22 @@ class Refinement(AbstractStage):
         refinement = Refinement(
             stage=stage,
             ensemble=ensemble,
-            n_steps=jnp.asarray(options.steps, jnp.int32),
+            n_steps=stage.n_steps,
             options=options.model_copy(update={"steps": 1}),
             held_out=config.experts[config.simulating_expert].training.batch_size,
             sharding=stage.sharding,
         )
         frames = ensemble.training_frames(dataset.pool, pick, 1)[:, 0]
-        chains = ensemble.begin(frames, velocity)
-        optimiser = refinement.optimiser.init(cast(Any, parameters))
-        step = jnp.zeros((), jnp.int32)
-        return refinement, RefinementState(parameters, parameters, optimiser, step, chains)
+        return refinement, dataclasses.replace(state, chains=ensemble.begin(frames, velocity))
 
     @property
     def logged(self) -> tuple[str, ...]:
         """The expert's objectives, the gap of energies and the share of restarted chains."""
         return (*self.stage.logged, GAP, RESTARTED)
 
-    @property
-    def optimiser(self) -> optax.GradientTransformation:
-        """AdamW with clipping, warm-up and cosine decay."""
-        update = optax.adamw(self.learning_rate, weight_decay=self.options.weight_decay)
-        return optax.chain(optax.clip_by_global_norm(self.options.gradient_clip), update)
-
     def learning_rate(self, step: ArrayLike) -> Array:
-        """Learning rate at a step: a linear rise, then half a cosine down to zero."""
-        share = warmed_cosine(step, self.n_steps, self.options.warmup)
-        return jnp.asarray(self.options.learning_rate * share, jnp.float32)
+        """Learning rate at a step."""
+        return self.stage.learning_rate(step)
 
     def model(self, parameters: AbstractScore) -> AbstractScore:
         """Put trained and frozen leaves together."""
@@ -165,11 +144,10 @@ class Refinement(AbstractStage):
         energy = self.ensemble.mean_energy
         return energy(model, data) - energy(model, simulated[:, None])
 
-    def update(
-        self, state: RefinementState, pool: Pool
-    ) -> tuple[RefinementState, dict[str, Scalar]]:
+    def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """Simulate a little, then one optimiser step."""
-        options, ensemble = self.options, self.ensemble
+        options, ensemble, chains = self.options, self.ensemble, state.chains
+        assert chains is not None
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), state.step)
         pick, velocity = jax.random.split(key)
         batch, data = scatter(
@@ -181,7 +159,7 @@ class Refinement(AbstractStage):
         )
         made = state.step * options.stride
         model = self.model(state.parameters)
-        chains = ensemble.advance(model, state.chains, made, options.stride)
+        chains = ensemble.advance(model, chains, made, options.stride)
         sound = ensemble.sound(chains)
         chains = jax.tree.map(
             lambda old, new: jnp.where(sound[:, None, None], old, new),
@@ -195,18 +173,14 @@ class Refinement(AbstractStage):
             return total + options.weight * gap, {**means, GAP: gap}
 
         (total, means), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(state.parameters)
-        updates, optimiser = self.optimiser.update(
-            cast(Any, gradient), state.optimiser, cast(Any, state.parameters)
-        )
-        parameters = eqx.apply_updates(state.parameters, updates)
-        average = moved(state.average, parameters, options.average_decay)
+        state = dataclasses.replace(state, chains=chains)
+        new = state.stepped(self.stage.optimiser, gradient, self.stage.options.average_decay)
         log = {
             **means,
             RESTARTED: jnp.mean(~sound),
             "loss": total,
             "gradient_norm": optax.tree.norm(gradient),
         }
-        new = RefinementState(parameters, average, optimiser, state.step + 1, chains)
         return gather((new, log), self.sharding)
 
     def values(

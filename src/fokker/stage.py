@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,10 +19,11 @@ from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, UInt32
 
-from .block import AbstractStage, Culprit, TrainingState, moved, warmed_cosine
+from .block import AbstractStage, Culprit, TrainingState
 from .data import random_rotation
 from .model import AbstractScore
 from .objective import AbstractObjective, Evaluation, Molecule, Noised
+from .padding import stacked
 from .parallel import gather, scatter
 from .pool import Pool
 from .process import AbstractProcess
@@ -152,7 +153,10 @@ class Stage(AbstractStage):
 
     def learning_rate(self, step: ArrayLike) -> Array:
         """Learning rate at a step: a linear rise, then half a cosine down to zero."""
-        share = warmed_cosine(step, self.n_steps, self.options.warmup)
+        warmup = jnp.minimum(self.options.warmup, self.n_steps // 10)
+        rise = (step + 1.0) / (warmup + 1.0)
+        fall = jnp.clip((step - warmup) / (self.n_steps - warmup), 0.0, 1.0)
+        share = jnp.where(step < warmup, rise, 0.5 * (1.0 + jnp.cos(jnp.pi * fall)))
         return jnp.asarray(self.options.learning_rate * share, jnp.float32)
 
     def model(self, parameters: AbstractScore) -> AbstractScore:
@@ -271,14 +275,9 @@ class Stage(AbstractStage):
         (total, means), gradient = eqx.filter_value_and_grad(self.objective, has_aux=True)(
             state.parameters, batch
         )
-        updates, optimiser = self.optimiser.update(
-            cast(Any, gradient), state.optimiser, cast(Any, state.parameters)
-        )
-        parameters = eqx.apply_updates(state.parameters, updates)
         decay = jnp.minimum(self.options.average_decay, (1.0 + state.step) / (10.0 + state.step))
-        average = moved(state.average, parameters, decay)
+        state = state.stepped(self.optimiser, gradient, decay)
         log = {**means, "loss": total, "gradient_norm": optax.tree.norm(gradient)}
-        state = TrainingState(parameters, average, optimiser, state.step + 1)
         return gather((state, log), self.sharding)
 
     def _fraction(self, name: str) -> float:
@@ -293,7 +292,7 @@ class Stage(AbstractStage):
         """Terms of one frame of a batch."""
         clean, features, objectives = one.frames, self.features, self.objectives
         if one.molecule is not None:
-            features, objectives = _of_molecule((features, objectives), one.molecule)
+            features, objectives = of_molecule((features, objectives), one.molecule)
         turn, noise, probe = jax.random.split(one.keys, 3)
         label = one.labels
         if self.options.rotate:
@@ -335,19 +334,11 @@ def _built(options: Any, molecules: Sequence[Molecule], many: bool) -> AbstractO
     if not many:
         return each[0]
     arrays = [eqx.partition(one, lambda leaf: isinstance(leaf, np.ndarray)) for one in each]
-    stacked = jax.tree.map(lambda *leaves: _padded(leaves), *(own for own, _ in arrays))
-    return eqx.combine(stacked, arrays[0][1])
+    joined = jax.tree.map(lambda *leaves: stacked(leaves), *(own for own, _ in arrays))
+    return eqx.combine(joined, arrays[0][1])
 
 
-def _padded(leaves: Sequence[np.ndarray]) -> np.ndarray:
-    shape = np.max([leaf.shape for leaf in leaves], axis=0)
-    stacked = np.zeros((len(leaves), *shape), leaves[0].dtype)
-    for row, leaf in zip(stacked, leaves, strict=True):
-        row[tuple(map(slice, leaf.shape))] = leaf
-    return stacked
-
-
-def _of_molecule(tree: Any, molecule: Int[Array, ""]) -> Any:
-    """Entry of one molecule in all arrays."""
+def of_molecule(tree: Any, molecule: Int[Array, "*chains"]) -> Any:
+    """Entry of a molecule, or of each of several, in all arrays."""
     arrays, rest = eqx.partition(tree, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
     return eqx.combine(jax.tree.map(lambda leaf: jnp.asarray(leaf)[molecule], arrays), rest)

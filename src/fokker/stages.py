@@ -25,6 +25,7 @@ from .network import ManyInputs, NetworkInputs
 from .objective import Molecule
 from .pool import Pool
 from .refinement import Refinement
+from .refinement_options import RefinementOptions
 from .stage import Stage
 from .system import System, Vocabulary
 from .training_options import TrainingOptions
@@ -140,6 +141,12 @@ def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     return dataset.training[known], np.asarray(labels.force)[known]
 
 
+def _descent(refinement: RefinementOptions) -> dict[str, Any]:
+    """What a refinement says of its optimiser, in the words of the training of an expert."""
+    names = set(RefinementOptions.model_fields) & set(TrainingOptions.model_fields)
+    return {"optimiser": "adamw", **{name: getattr(refinement, name) for name in names}}
+
+
 @dataclass(frozen=True)
 class Stages:
     """What is trained one after the other: every expert, then the refinement if there is one."""
@@ -170,7 +177,7 @@ class Stages:
         expert, seed = config.experts[number], config.seed * 1000 + index
         options = with_rotation(expert, system)
         if refining:
-            options = options.model_copy(update={"batch_size": config.refinement.batch_size})
+            options = options.model_copy(update=_descent(config.refinement))
         features, molecules = subjects(system, dataset.many)
         stage, state = Stage.create(
             model.experts[number],
@@ -188,5 +195,5 @@ class Stages:
         pool = with_emphasis(whole, expert, system, dataset, self.sharding)
         if not refining:
             return number, stage, state, pool
-        given = stage, state.parameters, config, system, dataset
+        given = stage, state, config, system, dataset
         return number, *Refinement.create(*given, seed=seed, is_broken=self.is_broken), pool
