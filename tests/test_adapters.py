@@ -430,7 +430,8 @@ def energy_from_file(path, positions):
         return p[f"trunk.{name}.weight"] @ x + p[f"trunk.{name}.bias"]
 
     x = (positions - positions.mean(axis=0) - header["offset"]) / header["scale"]
-    r = np.sqrt(((p["geometry.incidence"] @ x) ** 2).sum(axis=1) + 1e-12)
+    i, j = p["geometry.pairs"].astype(int).T
+    r = np.sqrt(((x[i] - x[j]) ** 2).sum(axis=1) + 1e-12)
     spread = alpha**2 * p["geometry.distance_std"] ** 2 + 2 * sigma**2
     z_r = (r - alpha * p["geometry.distance_mean"]) / np.sqrt(spread)
     a, b, c = p["geometry.edges"] @ x

@@ -30,7 +30,7 @@ import numpy as np
 from .errors import FokkerError
 
 FORMAT = "fokker-checkpoint"
-VERSION = 1
+VERSION = 2
 KEEP = 2
 MANIFEST_LIMIT = 16 * 1024 * 1024
 Tree = TypeVar("Tree")

@@ -4,7 +4,7 @@ Arrays are named as the attributes of the model: `experts.0.network.trunk.first.
 have the layout of PyTorch: `weight` of shape (out, in), `y = weight @ x + bias`. The header entry
 `fokker` is JSON; it has
 
-    format, version     "fokker-weights", 1
+    format, version     "fokker-weights", 2
     system              beads, bonds, kT (kJ/mol), whether translation is removed (`centred`)
     scale, offset       nm: scaled = (x - offset) / scale
     t                   diffusion time of the simulation
@@ -18,7 +18,7 @@ Energy of an expert of kind "energy" with the network "invariant", `E = kT u(sca
 from the arrays after the prefix (`geometry.`, the standardisation, and `trunk.`, the weights):
 
     alpha, sigma = process(t)
-    r   = sqrt(|incidence @ x|^2 + 1e-12)                              per pair
+    r   = sqrt(|x_i - x_j|^2 + 1e-12)                                  (i, j) = row of pairs
     z_r = (r - alpha distance_mean) / sqrt(alpha^2 distance_std^2 + 2 sigma^2)
     a, b, c = edges @ x                                                per tetrad
     v   = a . (b x c)
@@ -48,7 +48,7 @@ from ..workflow.loaded import LoadedRun
 from .evaluator import Run, opened
 
 FORMAT = "fokker-weights"
-VERSION = 1
+VERSION = 2
 
 
 def export_weights(run: Run, out: Path, *, overwrite: bool = False) -> None:

@@ -17,6 +17,7 @@ with C-beta. They share `mu` and `sd`; which one it is enters as a vector learne
 residue of each bead, the same at every place of the chain.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 from typing import ClassVar, Literal
@@ -82,14 +83,40 @@ class InvariantOptions(Options):
         return Invariant(geometry, trunk, residues, head, inputs.degrees_of_freedom)
 
 
+def ring_pairs(
+    n: int,
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
+    """All pairs of n beads: first neighbours on a ring, then second ones, up to half way round."""
+    apart, first = np.divmod(np.arange(n * (n - 1) // 2), n)
+    return first, (first + apart + 1) % n
+
+
+def differences(v: Float[Array, " beads"]) -> Float[Array, " pairs"]:
+    """`v_i - v_j` of all `ring_pairs`, of one Cartesian component.
+
+    Row k of a ring written out again and again in rows of n + 1 begins at bead k: the partners of
+    all beads at k steps, without a gather or a scatter in the gradient, which are slow on a CPU,
+    and without a product with a matrix, whose cost grows with the cube of the beads.
+    """
+    n = len(v)
+    half = n // 2
+    partners = jnp.tile(v, half + 2)[: half * (n + 1)].reshape(half, n + 1)[:, 1:]
+    return (v - partners).reshape(half * n)[: n * (n - 1) // 2]
+
+
 class InternalCoordinates(eqx.Module):
     """Standardised pair distances and signed tetrad volumes of one molecule.
 
-    Differences are products with constant incidence matrices: a gather would turn into a scatter in
-    the gradient, which is slow on a CPU.
+    Edges of tetrads are products with constant incidence matrices: a gather would turn into a
+    scatter in the gradient, which is slow on a CPU.
+
+    Attributes
+    ----------
+    pairs
+        Beads of each distance, in the order of `differences`.
     """
 
-    incidence: Float[np.ndarray, "pairs beads"]
+    pairs: Int[np.ndarray, "pairs 2"]
     edges: Float[np.ndarray, "three tetrads beads"]
     distance_mean: Float[np.ndarray, " pairs"]
     distance_std: Float[np.ndarray, " pairs"]
@@ -108,13 +135,12 @@ class InternalCoordinates(eqx.Module):
         frames = frames.astype(np.float64)
         beads = frames.shape[1]
         identity = np.eye(beads)
-        pairs = list(combinations(range(beads), 2))
-        incidence = np.stack([identity[i] - identity[j] for i, j in pairs])
+        first, second = pairs = ring_pairs(beads)
         tetrads = _tetrads(beads, bonds, n_tetrads)
         edges = np.array(
             [[identity[j] - identity[i[0]] for i in tetrads for j in [i[k]]] for k in (1, 2, 3)]
         ).reshape(3, len(tetrads), beads)
-        distances = np.linalg.norm(np.einsum("pi,fid->fpd", incidence, frames), axis=-1)
+        distances = np.linalg.norm(frames[:, first] - frames[:, second], axis=-1)
         a, b, c = np.einsum("kti,fid->kftd", edges, frames)
         crosses = np.cross(b, c), np.cross(c, a), np.cross(a, b)
         volumes = np.sum(a * crosses[0], axis=-1)
@@ -129,7 +155,7 @@ class InternalCoordinates(eqx.Module):
             np.mean(lengths, axis=0),
         )
         return InternalCoordinates(
-            incidence.astype(np.float32),
+            np.stack(pairs, axis=1),
             edges.astype(np.float32),
             *(np.asarray(s, np.float32) for s in statistics),
         )
@@ -137,27 +163,23 @@ class InternalCoordinates(eqx.Module):
     @property
     def shape(self) -> tuple[int, int]:
         """Number of distances and of volumes."""
-        return self.incidence.shape[0], self.edges.shape[1]
+        return len(self.pairs), self.edges.shape[1]
 
     @property
     def finest(self) -> Scalar:
         """Half the standard deviation of the stiffest distance."""
         return 0.5 * jnp.min(jnp.asarray(self.distance_std))
 
-    def displacements(self, x: Positions) -> Float[Array, "pairs dim"]:
-        """Vector from the second to the first bead of each pair."""
-        return jnp.asarray(self.incidence) @ x
-
     def distance_variance(self, level: NoiseLevel) -> Float[Array, " pairs"]:
         """Variance of each distance at a noise level."""
         return (level.alpha * self.distance_std) ** 2 + 2.0 * level.sigma**2
 
     def __call__(
-        self, displacements: Float[Array, "pairs dim"], x: Positions, level: NoiseLevel
+        self, displacements: Sequence[Float[Array, " pairs"]], x: Positions, level: NoiseLevel
     ) -> tuple[Float[Array, " pairs"], Float[Array, " tetrads"]]:
-        """Standardised distances and volumes of one frame."""
+        """Standardised distances and volumes of one frame, given its `differences`."""
         alpha, sigma = level
-        r = jnp.sqrt(jnp.sum(displacements**2, axis=-1) + 1e-12)
+        r = jnp.sqrt(sum((d**2 for d in displacements), jnp.asarray(1e-12)))
         z_r = (r - alpha * self.distance_mean) / jnp.sqrt(self.distance_variance(level))
         a, b, c = self.edges[0] @ x, self.edges[1] @ x, self.edges[2] @ x
         volume = jnp.sum(a * jnp.cross(b, c), axis=-1)
@@ -206,7 +228,7 @@ class Invariant(AbstractNetwork):
         self, x: Positions, level: NoiseLevel, features: Features
     ) -> Float[Array, ""] | Float[Array, "beads dim"]:
         """Evaluate one frame; see `AbstractNetwork`."""
-        displacements = self.geometry.displacements(x)
+        displacements = [differences(along) for along in x.T]
         z_r, z_v = self.geometry(displacements, x, level)
         inputs = [z_r, z_v, noise_embedding(level, self.geometry.finest)]
         if self.residues is not None:
@@ -214,7 +236,9 @@ class Invariant(AbstractNetwork):
         out = self.trunk(jnp.concatenate(inputs))
         if self.head == "score":
             scale = jnp.sqrt(level.alpha**2 + level.sigma**2)
-            return jnp.asarray(self.geometry.incidence).T @ (out[:, None] * displacements) / scale
+            onto_beads = jax.linear_transpose(differences, x[:, 0])
+            parts = [onto_beads(out * along)[0] for along in displacements]
+            return jnp.stack(parts, axis=1) / scale
         log_variance = jnp.mean(jnp.log(self.geometry.distance_variance(level)))
         base = jnp.sum(z_r**2) / x.shape[0] + 0.5 * self.degrees_of_freedom * log_variance
         return base + out[0]
