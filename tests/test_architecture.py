@@ -19,7 +19,7 @@ LAYERS = [
     ("model", "trajectory", "many"),
     ("objective", "sampler", "dynamics", "data", "report", "force"),
     ("training_options", "refinement_options", "datasets", "emphasis", "block", "training_log"),
-    ("stage", "config", "presets", "chains"),
+    ("stage", "config", "presets", "chains", "held_out"),
     ("ensemble",),
     ("refinement",),
     ("stages",),

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from fokker import training
+from fokker import checkpoint, training
 from fokker.block import run_block
 from fokker.config import parse
 from fokker.data import prepare
@@ -19,7 +19,7 @@ from fokker.presets import assignment, combine
 from fokker.stage import Stage
 from fokker.stages import features_of, initial_model, with_rotation
 from fokker.system import Bead, System
-from fokker.training import train
+from fokker.training import inference_group, train
 from fokker.training_options import TrainingOptions
 
 SYSTEM = System(name="plane", dim=2, beads=(Bead(name="X"),), kT=1.0, centred=False, length_unit="")
@@ -272,6 +272,66 @@ def test_learns_a_gaussian(tmp_path):
     )  # fmt: skip
     # 250 steps of 512 noised frames: standard error below 0.01.
     assert abs(first[-1]["terms"]["dsm"] - optimum) < 0.02
+
+
+def test_what_held_out_frames_are_best_with_is_kept(tmp_path, monkeypatch):
+    """Thirty frames are learned by heart; the weights before that are kept, and it is said."""
+    monkeypatch.setattr(training, "BLOCK", 25)
+    changes = {"network.width": 64, "network.depth": 3, "training.batch_size": 128}
+    others = tuple(f"experts.{i}.training.steps=4" for i in (1, 2))
+    data, said = dataset(40), []
+    settings = config(500, "fokker", others, **changes)
+    model = run(tmp_path / "best", settings, data, on_message=said.append)
+    lines = [
+        json.loads(line) for line in (tmp_path / "best" / "training.jsonl").read_text().splitlines()
+    ]
+    held_out = {
+        line["step"]: line["validation"]["loss"]
+        for line in lines
+        if line["stage"] == 0 and "validation" in line
+    }
+    kept = max(line["kept"] for line in lines if line["stage"] == 0 and "kept" in line)
+    lowest = min(held_out.values())
+    assert held_out[500] > 1.2 * lowest, "no overfitting to test with"
+    within = [step for step, loss in held_out.items() if loss <= 1.01 * lowest]
+    assert kept == max(within) < 500
+    assert len(said) == 1
+    assert f"step {kept:,} of 500" in said[0]
+
+    stopped = config(500, "fokker", others, **changes)
+    at = [0]
+    with pytest.raises(Interrupted):
+        run(
+            tmp_path / "part",
+            stopped,
+            data,
+            on_progress=lambda progress: at.append(progress.step),
+            should_stop=lambda: at[-1] == kept,
+        )
+    expert = inference_group(model, data.training[:4])
+    there = checkpoint.load(checkpoint.latest(tmp_path / "part" / "checkpoint"), "model", expert)
+    for a, b in zip(arrays(model.experts[0]), arrays(there["model"].experts[0]), strict=True):
+        assert np.array_equal(a, b)
+
+    last = config(500, "fokker", (*others, "experts.0.training.keep=last"), **changes)
+    other = run(tmp_path / "last", last, data, on_message=said.append)
+    assert len(said) == 1
+    assert not all(
+        np.array_equal(a, b)
+        for a, b in zip(arrays(model.experts[0]), arrays(other.experts[0]), strict=True)
+    )
+
+
+def test_weights_that_tuning_makes_worse_are_left_as_they_are(tmp_path):
+    """From weights that fit many frames, ten frames and a high rate lead nowhere better."""
+    others = tuple(f"experts.{i}.training.steps=4" for i in (1, 2))
+    many = run(tmp_path / "many", config(300, "fokker", others), dataset(4000))
+    few = config(250, "fokker", (*others, "experts.0.training.learning_rate=0.1"))
+    tuned = run(tmp_path / "few", few, dataset(20, seed=3), pretrained=many)
+    line = (tmp_path / "few" / "training.jsonl").read_text().splitlines()[0]
+    assert json.loads(line)["kept"] == 0
+    for a, b in zip(arrays(many.experts[0]), arrays(tuned.experts[0]), strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_learning_rate_warms_up_and_decays():

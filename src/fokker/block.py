@@ -77,6 +77,11 @@ class AbstractStage(eqx.Module):
 
     @property
     @abstractmethod
+    def keeps_best(self) -> bool:
+        """Whether the weights to keep are those with the least loss on held-out frames."""
+
+    @property
+    @abstractmethod
     def logged(self) -> tuple[str, ...]:
         """Names of the terms that `update` reports, besides `loss` and `gradient_norm`."""
 
@@ -93,10 +98,10 @@ class AbstractStage(eqx.Module):
         """One optimiser step."""
 
     @abstractmethod
-    def values(
+    def losses(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> dict[str, Float[Array, " _"]]:
-        """Value of every objective on each frame of the batch of a step."""
+    ) -> dict[str, Scalar]:
+        """Mean of every objective over the batch of a step, and their weighted sum, `loss`."""
 
     @abstractmethod
     def culprit(

@@ -120,6 +120,11 @@ class Refinement(AbstractStage):
         return refinement, dataclasses.replace(state, chains=ensemble.begin(frames, velocity))
 
     @property
+    def keeps_best(self) -> bool:
+        """No: the simulation is bettered at some cost to the objectives of the expert."""
+        return False
+
+    @property
     def logged(self) -> tuple[str, ...]:
         """The expert's objectives, the gap of energies and the share of restarted chains."""
         return (*self.stage.logged, GAP, RESTARTED)
@@ -183,12 +188,12 @@ class Refinement(AbstractStage):
         }
         return gather((new, log), self.sharding)
 
-    def values(
+    def losses(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> dict[str, Float[Array, " _"]]:
-        """Value of every objective of the expert on each frame of a batch."""
+    ) -> dict[str, Scalar]:
+        """Mean of every objective of the expert over a batch, and their weighted sum."""
         options = self.stage.options.model_copy(update={"batch_size": self.held_out})
-        return dataclasses.replace(self.stage, options=options).values(parameters, pool, step)
+        return dataclasses.replace(self.stage, options=options).losses(parameters, pool, step)
 
     def culprit(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]

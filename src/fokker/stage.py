@@ -129,6 +129,11 @@ class Stage(AbstractStage):
         return stage, TrainingState(parameters, parameters, optimiser, jnp.zeros((), jnp.int32))
 
     @property
+    def keeps_best(self) -> bool:
+        """As the options say."""
+        return self.options.keep == "best"
+
+    @property
     def logged(self) -> tuple[str, ...]:
         """The objectives."""
         return tuple(self.objectives)
@@ -227,11 +232,12 @@ class Stage(AbstractStage):
             taken += count
         return {name: jnp.concatenate(parts) for name, parts in values.items()}
 
-    def values(
+    def losses(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> dict[str, Float[Array, " _"]]:
-        """Value of every objective on each frame of the batch of a step."""
-        return self.terms(self.model(parameters), self.draw(pool, step))
+    ) -> dict[str, Scalar]:
+        """Mean of every objective over the batch of a step, and their weighted sum, `loss`."""
+        total, means = self.objective(parameters, self.draw(pool, step))
+        return {**means, "loss": total}
 
     def culprit(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]

@@ -12,14 +12,15 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
-from . import checkpoint, parallel, training_log
+from . import checkpoint, held_out, parallel, training_log
 from .block import MAX_BLOCK, AbstractStage, ready_block, run_block
 from .config import Config
 from .data import Dataset
 from .dynamics import Predicate
 from .errors import FokkerError
+from .held_out import Best
 from .interruption import Interrupted
 from .model import Mixture
 from .pool import Pool
@@ -32,7 +33,6 @@ BLOCK = MAX_BLOCK
 FIRST_PIECE, PIECE_SECONDS = 10, 5.0
 """Optimiser steps before the first look at a signal to stop, and about the time between two."""
 
-VALIDATION_FRAMES = 2048
 CHECKPOINT_SECONDS = 60.0
 
 
@@ -68,6 +68,7 @@ def train(
     resume: bool = False,
     sharding: NamedSharding | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_message: Callable[[str], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Mixture:
     """Train every expert, then refine the one that simulates, or what is left of this.
@@ -92,11 +93,13 @@ def train(
         Spread each batch over devices.
     on_progress, should_stop
         Called after every block; should_stop also within one whose steps are slow.
+    on_message
+        Told of an expert whose last weights are not the ones that are kept.
 
     Returns
     -------
     Mixture
-        The model with averaged weights.
+        The model with averaged weights, of every expert those to keep; see `held_out`.
 
     Raises
     ------
@@ -127,35 +130,45 @@ def train(
     for index in filter(config.steps_of, range(start, len(stages))):
         origin = first if index < len(config.experts) else model
         expert, stage, state, pool = stages.create(index, origin)
+        validation = dataset.validation_pool(held_out.FRAMES) if len(dataset.validation) else None
+        best = None
+        if stage.keeps_best and validation is not None:
+            known = pretrained is not None and restored is None
+            loss = held_out.losses(stage, state.average, validation)["loss"] if known else np.inf
+            best = Best.create(state.average, loss)
         if restored is not None:
             state = checkpoint.load(restored, "training", state)
+            if best is not None:
+                best = checkpoint.load(restored, "best", best)
             restored = None
 
+        name, total = config.name_of(index), int(stage.n_steps)
         following, last_saved = config.next_stage(index + 1), time.monotonic()
-        for block in _blocks(stage, state, pool, dataset, should_stop):
-            state = block.state
+        for block in _blocks(stage, state, pool, validation, dataset, should_stop):
+            state, record = block.state, block.record
             counter += block.length
-            model = _with_expert(model, expert, stage.model(parallel.local(state.average)))
+            done = record["step"] == total
+            kept = average = parallel.local(state.average)
+            if best is not None:
+                if "validation" in record:
+                    loss = record["validation"]["loss"]
+                    best = best.updated(average, record["step"], loss)
+                kept = best.weights if np.isfinite(best.lowest) else average
+                if done:
+                    record["kept"] = int(best.step)
+            model = _with_expert(model, expert, stage.model(kept))
             if primary:
-                training_log.append(
-                    log, {"stage": index, "name": config.name_of(index), **block.record}
-                )
-            on_progress(
-                Progress(
-                    index,
-                    len(stages),
-                    block.record["step"],
-                    int(stage.n_steps),
-                    block.record["terms"],
-                )
-            )
-            done = block.record["step"] == int(stage.n_steps)
+                training_log.append(log, {"stage": index, "name": name, **record})
+            on_progress(Progress(index, len(stages), record["step"], total, record["terms"]))
+            if done and best is not None and best.step < total:
+                on_message(_better_before(name, best, record["validation"]["loss"], total))
             stop = parallel.anywhere(should_stop())
             due = done or stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS
             if due and primary:
-                step = 0 if done else block.record["step"]
+                step = 0 if done else record["step"]
                 position = {"stage": following if done else index, "step": step, "counter": counter}
                 groups = {"model": inference_group(model, start_frames), "training": state}
+                groups |= {} if best is None else {"best": best}
                 checkpoint.save(folder, counter, groups, {**metadata, "progress": position})
                 last_saved = time.monotonic()
             if stop and not (done and following == len(stages)):
@@ -171,7 +184,12 @@ class _Block:
 
 
 def _blocks(
-    stage: AbstractStage, state: Any, pool: Pool, dataset: Dataset, stop: Callable[[], bool]
+    stage: AbstractStage,
+    state: Any,
+    pool: Pool,
+    validation: Pool | None,
+    dataset: Dataset,
+    stop: Callable[[], bool],
 ) -> Iterator[_Block]:
     total = int(stage.n_steps)
     shared, state = parallel.share((stage, state), stage.sharding)
@@ -203,23 +221,19 @@ def _blocks(
             "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
             "seconds": round(time.monotonic() - began, 4),
         }
-        if len(dataset.validation) and at == end and ((step // BLOCK) % 8 == 0 or at == total):
-            held_out = dataset.validation_pool(VALIDATION_FRAMES)
-            record["validation"] = _validate(stage, parallel.local(state.average), held_out)
+        if validation is not None and at == end and held_out.is_due(at, total, BLOCK):
+            average = parallel.local(state.average)
+            record["validation"] = held_out.losses(stage, average, validation)
         yield _Block(state, at - step, record)
 
 
-def _validate(stage: AbstractStage, average: Any, pool: Pool) -> dict[str, float]:
-    """Terms of the averaged model on held-out frames, with the same noise every time."""
-    values = _values(stage, average, pool, jnp.asarray(2**30))
-    return {name: float(jnp.mean(value)) for name, value in values.items()}
-
-
-@eqx.filter_jit
-def _values(
-    stage: AbstractStage, parameters: Any, pool: Pool, step: Int[Array, ""]
-) -> dict[str, Float[Array, " _"]]:
-    return stage.values(parameters, pool, step)
+def _better_before(name: str, best: Best, loss: float, total: int) -> str:
+    """Say that the end of an expert's training is not what is kept."""
+    return (
+        f"{name}: the weights of step {int(best.step):,} of {total:,} are kept. The loss on "
+        f"held-out frames rose from {float(best.lowest):.4g} to {loss:.4g}: these are few "
+        "frames for so many steps. See training.keep."
+    )
 
 
 def _diagnosis(

@@ -54,6 +54,11 @@ class TrainingOptions(Options):
     average_decay: float = Field(
         default=0.998, ge=0, lt=1, description="exponential moving average of the weights"
     )
+    keep: Literal["best", "last"] = Field(
+        default="best",
+        description="weights: the last ones unless earlier ones were clearly better on held-out "
+        "frames, which happens with few frames; or always the last",
+    )
     time_power: float = Field(
         default=1.0, gt=0, description="t = low + (high - low) u^power with u uniform"
     )

@@ -68,7 +68,10 @@ def density(axes: Axes, label: str, record: Density, quantity: str) -> None:
 def training_curve(
     axes: Axes, name: str, steps: Sequence[TrainingStep], values: Float[np.ndarray, " steps"]
 ) -> None:
-    """One logged quantity against the optimiser step, one colour a stage."""
+    """One logged quantity against the optimiser step, one colour a stage.
+
+    A dashed line stands where the weights are from that a stage keeps, if these are not its last.
+    """
     x = np.array([step.step for step in steps])
     owner = [step.name or f"stage {step.stage}" for step in steps]
     held_out = array([(step.validation or {}).get(name) for step in steps])
@@ -81,6 +84,9 @@ def training_curve(
         seen = mine & np.isfinite(held_out)
         if seen.any():
             axes.plot(x[seen], held_out[seen], "o", ms=4, mfc="none", mec=colour, label="held out")
+        last = steps[int(np.flatnonzero(mine)[-1])]
+        if last.kept is not None and last.kept < last.step:
+            axes.axvline(last.kept, color=colour, linestyle=(0, (4, 2)), linewidth=1.2)
     axes.set_ylabel(name)
     axes.set_xlim(left=0)
     axes.locator_params(axis="x", nbins=5)

@@ -168,6 +168,7 @@ class TrainingStep(AbstractRecord):
     loss: float | None = None
     terms: dict[str, float | None] = {}
     validation: dict[str, float | None] | None = None
+    kept: int | None = None
     learning_rate: float | None = None
     gradient_norm: float | None = None
     seconds: float | None = None

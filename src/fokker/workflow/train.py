@@ -111,6 +111,7 @@ def train(
                 resume=exists,
                 sharding=sharding,
                 on_progress=on_progress,
+                on_message=on_message,
                 should_stop=stop or (lambda: False),
             )
         except OSError as error:
