@@ -449,7 +449,11 @@ def energy_from_file(path, positions):
     h = silu(linear("first", np.r_[z_r, z_v, log_snr / 10, np.sin(phases), np.cos(phases)]))
     for layer in range(expert["network"]["depth"]):
         h = h + silu(linear(f"layers.{layer}", h))
-    base = (z_r**2).sum() / len(x) + header["degrees_of_freedom"] / 2 * np.log(spread).mean()
+    grid = np.linspace(np.log(1e-3), np.log(30.0), 24)
+    place = np.clip(np.log(sigma / alpha), grid[0], grid[-1])
+    share = np.exp(-(((place - grid) / (grid[1] - grid[0])) ** 2))
+    w = (share / share.sum() @ p["springs.stiffness"])[p["springs.kind"].astype(int)]
+    base = w @ z_r**2 + header["degrees_of_freedom"] / 2 * (w @ np.log(spread)) / w.sum()
     return header["system"]["kT"] * (base + linear("last", h)[0])
 
 

@@ -15,7 +15,8 @@ have the layout of PyTorch: `weight` of shape (out, in), `y = weight @ x + bias`
     arrays              shape and type of every array
 
 Energy of an expert of kind "energy" with the network "invariant", `E = kT u(scaled, t)` in kJ/mol,
-from the arrays after the prefix (`geometry.`, the standardisation, and `trunk.`, the weights):
+from the arrays after the prefix (`geometry.`, the standardisation,
+`springs.` and `trunk.`, the weights):
 
     alpha, sigma = process(t)
     r   = sqrt(|x_i - x_j|^2 + 1e-12)                                  (i, j) = row of pairs
@@ -28,7 +29,11 @@ from the arrays after the prefix (`geometry.`, the standardisation, and `trunk.`
     w   = 2 pi L / (4, 8, 16, 32)
     h   = silu(first(concat(z_r, z_v, L / 10, sin w, cos w)))
     h   = h + silu(layer(h))                                           for each of layers
-    u   = last(h) + sum z_r^2 / N + D/2 mean log(alpha^2 distance_std^2 + 2 sigma^2)
+    w   = (share @ stiffness)[kind]                                    per pair, of springs
+    u   = last(h) + w @ z_r^2 + D/2 w @ log(alpha^2 distance_std^2 + 2 sigma^2) / sum w
+
+with `share` the softmax of `-((log(sigma / alpha) - G) / (G_1 - G_0))^2` over the grid G, 24
+numbers evenly from log 0.001 to log 30, and log(sigma / alpha) first clipped to its ends.
 
 The other networks are in `fokker.network`, one file each.
 """

@@ -30,7 +30,9 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from ..options import Options
-from ..types import Features, Key, NoiseLevel, Positions, Scalar
+from ..types import FAR, Features, Key, NoiseLevel, Positions, Scalar
+from ..variables import neighbours_of, separations
+from . import springs
 from .base import (
     NOISE_EMBEDDING_SIZE,
     AbstractNetwork,
@@ -41,6 +43,9 @@ from .base import (
     noise_embedding,
 )
 from .residual import ResidualTrunk
+from .springs import Springs
+
+_MOST_LENGTHS = 5_000_000  # distances in all frames that statistics are of: 1,000 of 100 beads
 
 
 class InvariantOptions(Options):
@@ -59,15 +64,19 @@ class InvariantOptions(Options):
         "10 beads), else the bonded ones and others at random; without far ones the hand of a "
         "noisy molecule is hard to see",
     )
+    springs: Literal["alike", "fitted"] = Field(
+        default="alike",
+        description="what the energy starts from: springs between all pairs of beads alike, or as "
+        "stiff as the frames say, by bonds apart, which is much closer to the truth for many beads",
+    )
     residue: int = Field(
         default=4, ge=1, le=1024, description="numbers a residue is told by, of many molecules"
     )
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "Invariant":
         """Return a network whose standardisation comes from the given frames."""
-        geometry = InternalCoordinates.from_frames(
-            inputs.frames, bonds_of_alike(inputs, self.name), self.tetrads
-        )
+        bonds = bonds_of_alike(inputs, self.name)
+        geometry = InternalCoordinates.from_frames(inputs.frames, bonds, self.tetrads)
         residues, size = None, 0
         if inputs.many is not None:
             residues = Residues(inputs.many, self.residue, jax.random.fold_in(key, 1))
@@ -80,7 +89,8 @@ class InvariantOptions(Options):
             self.depth,
             key,
         )
-        return Invariant(geometry, trunk, residues, head, inputs.degrees_of_freedom)
+        springs = geometry.springs(inputs.frames, bonds if self.springs == "fitted" else None)
+        return Invariant(geometry, springs, trunk, residues, head, inputs.degrees_of_freedom)
 
 
 def ring_pairs(
@@ -132,16 +142,15 @@ class InternalCoordinates(eqx.Module):
         n_tetrads: int,
     ) -> "InternalCoordinates":
         """Measure the statistics on frames."""
-        frames = frames.astype(np.float64)
         beads = frames.shape[1]
         identity = np.eye(beads)
         first, second = pairs = ring_pairs(beads)
-        tetrads = _tetrads(beads, bonds, n_tetrads)
-        edges = np.array(
-            [[identity[j] - identity[i[0]] for i in tetrads for j in [i[k]]] for k in (1, 2, 3)]
-        ).reshape(3, len(tetrads), beads)
+        tetrads = np.array(_tetrads(beads, bonds, n_tetrads), int).reshape(-1, 4)
+        origin, *others = tetrads.T
+        edges = np.stack([identity[other] - identity[origin] for other in others])
+        frames = frames[:: max(1, len(frames) * len(first) // _MOST_LENGTHS)].astype(np.float64)
         distances = np.linalg.norm(frames[:, first] - frames[:, second], axis=-1)
-        a, b, c = np.einsum("kti,fid->kftd", edges, frames)
+        a, b, c = (frames[:, other] - frames[:, origin] for other in others)
         crosses = np.cross(b, c), np.cross(c, a), np.cross(a, b)
         volumes = np.sum(a * crosses[0], axis=-1)
         areas = sum(np.sum(cross**2, axis=-1) for cross in crosses)
@@ -164,6 +173,18 @@ class InternalCoordinates(eqx.Module):
     def shape(self) -> tuple[int, int]:
         """Number of distances and of volumes."""
         return len(self.pairs), self.edges.shape[1]
+
+    def springs(
+        self, frames: Float[np.ndarray, "frames beads dim"], bonds: Sequence[tuple[int, int]] | None
+    ) -> Springs:
+        """Springs between all pairs, fitted to frames by bonds apart or, without bonds, alike."""
+        beads = frames.shape[1]
+        if bonds is None:
+            return springs.alike(beads, len(self.pairs))
+        first, second = self.pairs.T
+        apart = separations(neighbours_of(beads, bonds), FAR)[first, second]
+        _, kind = np.unique(apart, return_inverse=True)
+        return springs.fitted(frames, self.pairs, kind, self.distance_mean, self.distance_std)
 
     @property
     def finest(self) -> Scalar:
@@ -213,12 +234,14 @@ class Residues(eqx.Module):
 class Invariant(AbstractNetwork):
     """Energy or score of a molecule from its internal coordinates.
 
-    The energy head adds the fixed base `1/N sum z_r^2 + D/2 <log var_r>`: at large noise it is the
-    energy of the Gaussian that the noise is, at small noise a network of springs. The score head
+    The energy head adds the fixed base `sum w z_r^2 + D/2 <log var_r>`, the mean weighted by w: at
+    large noise, where every `w = 1/N`, it is the energy of the Gaussian that the noise is, at small
+    noise a network of springs (see `springs`). The score head
     combines the displacement vectors with invariant coefficients, so it turns with the molecule.
     """
 
     geometry: InternalCoordinates
+    springs: Springs
     trunk: ResidualTrunk
     residues: Residues | None
     head: Head = eqx.field(static=True)
@@ -239,8 +262,9 @@ class Invariant(AbstractNetwork):
             onto_beads = jax.linear_transpose(differences, x[:, 0])
             parts = [onto_beads(out * along)[0] for along in displacements]
             return jnp.stack(parts, axis=1) / scale
-        log_variance = jnp.mean(jnp.log(self.geometry.distance_variance(level)))
-        base = jnp.sum(z_r**2) / x.shape[0] + 0.5 * self.degrees_of_freedom * log_variance
+        w = self.springs(level)
+        log_variance = w @ jnp.log(self.geometry.distance_variance(level)) / jnp.sum(w)
+        base = w @ z_r**2 + 0.5 * self.degrees_of_freedom * log_variance
         return base + out[0]
 
 
