@@ -40,13 +40,19 @@ class Springs(eqx.Module):
         Of each pair.
     stiffness
         `w_k` at `LEVELS`.
+    constant
+        Whether it is the same at all of them: a derivative in time that cancels only but for
+        rounding would spoil residuals near t = 0.
     """
 
     kind: Int[np.ndarray, " pairs"]
     stiffness: Float[np.ndarray, "levels kinds"]
+    constant: bool = eqx.field(static=True, default=False)
 
     def __call__(self, level: NoiseLevel) -> Float[Array, " pairs"]:
         """Between the levels of the grid, smoothly: its derivative in time is part of residuals."""
+        if self.constant:
+            return jnp.asarray(self.stiffness)[0, jnp.asarray(self.kind)]
         grid = np.log(LEVELS)
         place = jnp.clip(jnp.log(level.sigma / level.alpha), grid[0], grid[-1])
         share = jax.nn.softmax(-(((place - grid) / (grid[1] - grid[0])) ** 2))
@@ -56,7 +62,7 @@ class Springs(eqx.Module):
 def alike(n_beads: int, n_pairs: int) -> Springs:
     """`1/N` for every pair at every noise level."""
     stiffness = np.full((len(LEVELS), 1), 1.0 / n_beads, np.float32)
-    return Springs(np.zeros(n_pairs, np.int32), stiffness)
+    return Springs(np.zeros(n_pairs, np.int32), stiffness, constant=True)
 
 
 def fitted(
