@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from fokker.network import springs
 from fokker.network.invariant import differences, ring_pairs
+from fokker.network.springs import Springs
 from fokker.types import NoiseLevel
 
 
@@ -28,7 +28,7 @@ def test_a_stiff_bond_gets_a_half_and_noise_one_over_n():
     way *= (r / np.linalg.norm(way, axis=1))[:, None]
     frames = np.stack([0.5 * way, -0.5 * way], axis=1)
     kind = np.zeros(1, int)
-    found = springs.fitted(frames, pairs_of(2), kind, np.array([r.mean()]), np.array([r.std()]))
+    found = Springs.fitted(frames, pairs_of(2), kind, np.array([r.mean()]), np.array([r.std()]))
     # four standard errors of a variance from 2,000 lengths
     assert abs(found.stiffness[0, 0] - 0.5) < 0.5 * 4 * np.sqrt(2 / 2000)
 
@@ -37,13 +37,13 @@ def test_a_stiff_bond_gets_a_half_and_noise_one_over_n():
     pairs = pairs_of(4)
     lengths = np.linalg.norm(many[:, pairs[:, 0]] - many[:, pairs[:, 1]], axis=-1)
     kind = np.arange(len(pairs)) % 2
-    found = springs.fitted(many, pairs, kind, lengths.mean(axis=0), lengths.std(axis=0))
+    found = Springs.fitted(many, pairs, kind, lengths.mean(axis=0), lengths.std(axis=0))
     level = NoiseLevel(jnp.asarray(0.1), jnp.asarray(0.995))
     np.testing.assert_allclose(found(level), 0.25, rtol=0.1)
 
 
 def test_alike_is_one_over_n_at_every_level():
-    found = springs.alike(5, 10)
+    found = Springs.alike(5, 10)
     for sigma in (1e-5, 0.1, 0.999):
         level = NoiseLevel(jnp.sqrt(1 - sigma**2), jnp.asarray(sigma))
         np.testing.assert_allclose(found(level), 0.2, rtol=1e-5)

@@ -14,6 +14,7 @@ from fokker.block import run_block
 from fokker.config import parse
 from fokker.data import prepare
 from fokker.errors import FokkerError
+from fokker.held_out import Best
 from fokker.interruption import Interrupted
 from fokker.presets import assignment, combine
 from fokker.stage import Stage
@@ -275,7 +276,7 @@ def test_learns_a_gaussian(tmp_path):
 
 
 def test_what_held_out_frames_are_best_with_is_kept(tmp_path, monkeypatch):
-    """Thirty frames are learned by heart; the weights before that are kept, and it is said."""
+    """A few frames are learned by heart; the weights before that are kept, and it is said."""
     monkeypatch.setattr(training, "BLOCK", 25)
     changes = {"network.width": 64, "network.depth": 3, "training.batch_size": 128}
     others = tuple(f"experts.{i}.training.steps=4" for i in (1, 2))
@@ -298,12 +299,11 @@ def test_what_held_out_frames_are_best_with_is_kept(tmp_path, monkeypatch):
     assert len(said) == 1
     assert f"step {kept:,} of 500" in said[0]
 
-    stopped = config(500, "fokker", others, **changes)
     at = [0]
     with pytest.raises(Interrupted):
         run(
             tmp_path / "part",
-            stopped,
+            settings,
             data,
             on_progress=lambda progress: at.append(progress.step),
             should_stop=lambda: at[-1] == kept,
@@ -323,7 +323,7 @@ def test_what_held_out_frames_are_best_with_is_kept(tmp_path, monkeypatch):
 
 
 def test_weights_that_tuning_makes_worse_are_left_as_they_are(tmp_path):
-    """From weights that fit many frames, ten frames and a high rate lead nowhere better."""
+    """From weights that fit many frames, twenty and a high rate lead nowhere better."""
     others = tuple(f"experts.{i}.training.steps=4" for i in (1, 2))
     many = run(tmp_path / "many", config(300, "fokker", others), dataset(4000))
     few = config(250, "fokker", (*others, "experts.0.training.learning_rate=0.1"))
@@ -332,6 +332,18 @@ def test_weights_that_tuning_makes_worse_are_left_as_they_are(tmp_path):
     assert json.loads(line)["kept"] == 0
     for a, b in zip(arrays(many.experts[0]), arrays(tuned.experts[0]), strict=True):
         assert np.array_equal(a, b)
+
+
+def test_a_loss_that_is_never_finite_keeps_the_last_weights():
+    first, second, third = initial_model(config(), SYSTEM, dataset().training).experts
+    best = Best.create(first, np.inf)
+    for step, weights in ((1, second), (2, third)):
+        best = best.updated(weights, step, np.nan)
+        assert best.weights is weights
+        assert best.step == step
+    best = best.updated(first, 3, 1.0).updated(second, 4, np.nan)
+    assert best.weights is first
+    assert best.step == 3
 
 
 def test_learning_rate_warms_up_and_decays():

@@ -5,6 +5,7 @@
         manifest.json          what is inside, and the sum of every file
         model.safetensors      averaged weights and network constants: all that inference needs
         training.safetensors   raw weights, optimiser state: what resuming needs besides
+        best.safetensors       weights that held-out frames are best with, if there are any
 
 A folder is written under a temporary name, fsynced and renamed; the one before it is kept until the
 new one is whole.

@@ -58,7 +58,7 @@ class Best(eqx.Module):
     def updated(self, weights: AbstractScore, step: int, loss: float) -> Best:
         """Return later weights in the place of these unless their loss is clearly higher."""
         lowest = float(self.lowest)
-        if not loss <= lowest + MARGIN * abs(lowest):
+        if np.isfinite(lowest) and not loss <= lowest + MARGIN * abs(lowest):
             return self
         return Best(weights, np.asarray(step), np.asarray(min(loss, lowest)))
 

@@ -127,14 +127,15 @@ def train(
         if primary:
             training_log.rewind(log, start, progress["step"])
     stages = Stages(config, system, dataset, is_broken, sharding)
+    validation = dataset.validation_pool(held_out.FRAMES) if len(dataset.validation) else None
     for index in filter(config.steps_of, range(start, len(stages))):
         origin = first if index < len(config.experts) else model
         expert, stage, state, pool = stages.create(index, origin)
-        validation = dataset.validation_pool(held_out.FRAMES) if len(dataset.validation) else None
         best = None
         if stage.keeps_best and validation is not None:
-            known = pretrained is not None and restored is None
-            loss = held_out.losses(stage, state.average, validation)["loss"] if known else np.inf
+            loss = np.inf
+            if pretrained is not None and restored is None:
+                loss = held_out.losses(stage, state.average, validation)["loss"]
             best = Best.create(state.average, loss)
         if restored is not None:
             state = checkpoint.load(restored, "training", state)

@@ -56,8 +56,8 @@ class TrainingOptions(Options):
     )
     keep: Literal["best", "last"] = Field(
         default="best",
-        description="weights: the last ones unless earlier ones were clearly better on held-out "
-        "frames, which happens with few frames; or always the last",
+        description="weights: the last ones unless their loss on held-out frames is more than a "
+        "hundredth above the lowest, which happens with few frames; or always the last",
     )
     time_power: float = Field(
         default=1.0, gt=0, description="t = low + (high - low) u^power with u uniform"

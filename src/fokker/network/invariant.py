@@ -32,7 +32,6 @@ from pydantic import Field
 from ..options import Options
 from ..types import FAR, Features, Key, NoiseLevel, Positions, Scalar
 from ..variables import neighbours_of, separations
-from . import springs
 from .base import (
     NOISE_EMBEDDING_SIZE,
     AbstractNetwork,
@@ -180,11 +179,11 @@ class InternalCoordinates(eqx.Module):
         """Springs between all pairs, fitted to frames by bonds apart or, without bonds, alike."""
         beads = frames.shape[1]
         if bonds is None:
-            return springs.alike(beads, len(self.pairs))
+            return Springs.alike(beads, len(self.pairs))
         first, second = self.pairs.T
         apart = separations(neighbours_of(beads, bonds), FAR)[first, second]
         _, kind = np.unique(apart, return_inverse=True)
-        return springs.fitted(frames, self.pairs, kind, self.distance_mean, self.distance_std)
+        return Springs.fitted(frames, self.pairs, kind, self.distance_mean, self.distance_std)
 
     @property
     def finest(self) -> Scalar:
