@@ -21,7 +21,7 @@ from fokker.workflow.loaded import LoadedRun, describe, save_config, start_frame
 from fokker.workflow.source import load_trajectory
 from tools import randomise
 
-NETWORK = {"name": "invariant", "width": 24, "depth": 2}
+NETWORK = {"name": "invariant", "width": 24, "depth": 2, "springs": "fitted", "potentials": 4}
 
 
 def make_run(out: Path) -> Path:

@@ -449,12 +449,22 @@ def energy_from_file(path, positions):
     h = silu(linear("first", np.r_[z_r, z_v, log_snr / 10, np.sin(phases), np.cos(phases)]))
     for layer in range(expert["network"]["depth"]):
         h = h + silu(linear(f"layers.{layer}", h))
-    grid = np.linspace(np.log(1e-3), np.log(30.0), 24)
-    place = np.clip(np.log(sigma / alpha), grid[0], grid[-1])
+    grid_start = 1e-3
+    grid = np.linspace(np.log(grid_start), np.log(30.0), 24)
+    place = np.log((sigma / alpha) ** 2 + grid_start**2) / 2
     share = np.exp(-(((place - grid) / (grid[1] - grid[0])) ** 2))
     w = (share / share.sum() @ p["springs.stiffness"])[p["springs.kind"].astype(int)]
     base = w @ z_r**2 + header["degrees_of_freedom"] / 2 * (w @ np.log(spread)) / w.sum()
-    return header["system"]["kT"] * (base + linear("last", h)[0])
+    lowest = np.log(finest)
+    steps = 7 * (np.log((sigma / alpha) ** 2 + finest**2) / 2 - lowest) / (np.log(3.0) - lowest)
+    share = np.exp(-((steps - np.arange(8)) ** 2))
+    height = np.tensordot(share / share.sum(), p["potentials.height"], 1)
+    u, shrunk = np.r_[r, volume], np.r_[alpha + 0 * r, alpha**3 + 0 * volume]
+    noise = np.r_[2 * sigma**2 + 0 * r, variance - alpha**6 * p["geometry.volume_std"] ** 2]
+    width = (shrunk * p["potentials.width"]) ** 2 + noise
+    away = u - shrunk * p["potentials.centre"]
+    potentials = (height * np.exp(-0.5 * away**2 / width)).sum()
+    return header["system"]["kT"] * (base + potentials + linear("last", h)[0])
 
 
 def test_exported_weights_are_enough_for_the_energy(run, frames, truth, tmp_path):

@@ -28,6 +28,7 @@ from tools import BEADS, FEATURES, is_weight, molecule_inputs, random_rotation, 
 NETWORKS = {
     "mlp": MLPOptions(width=16, depth=2),
     "invariant": InvariantOptions(width=16, depth=2),
+    "invariant, potentials": InvariantOptions(width=16, depth=2, springs="fitted", potentials=4),
     "graph": GraphOptions(width=16, message=8, vectors=4, layers=2),
     "graph-transformer": GraphTransformerOptions(width=16, layers=1, heads=2, head_width=8),
 }
@@ -166,7 +167,7 @@ def test_initial_energy_is_normalised_as_noise_takes_over(name):
     np.testing.assert_allclose(at_ten, at_forty, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["invariant", "graph", "graph-transformer"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "mlp"])
 @HEADS
 def test_translation_invariance(name, head):
     network, x = build(name, head), frames()

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from fokker.network.invariant import differences, ring_pairs
+from fokker.network.coordinates import differences, ring_pairs
 from fokker.network.springs import Springs
 from fokker.types import NoiseLevel
 

@@ -4,7 +4,7 @@ Arrays are named as the attributes of the model: `experts.0.network.trunk.first.
 have the layout of PyTorch: `weight` of shape (out, in), `y = weight @ x + bias`. The header entry
 `fokker` is JSON; it has
 
-    format, version     "fokker-weights", 2
+    format, version     "fokker-weights", 3
     system              beads, bonds, kT (kJ/mol), whether translation is removed (`centred`)
     scale, offset       nm: scaled = (x - offset) / scale
     t                   diffusion time of the simulation
@@ -30,10 +30,18 @@ from the arrays after the prefix (`geometry.`, the standardisation,
     h   = silu(first(concat(z_r, z_v, L / 10, sin w, cos w)))
     h   = h + silu(layer(h))                                           for each of layers
     w   = (share @ stiffness)[kind]                                    per pair, of springs
-    u   = last(h) + w @ z_r^2 + D/2 w @ log(alpha^2 distance_std^2 + 2 sigma^2) / sum w
+    u   = last(h) + w @ z_r^2 + D/2 w @ log(alpha^2 distance_std^2 + 2 sigma^2) / sum w + V
 
-with `share` the softmax of `-((log(sigma / alpha) - G) / (G_1 - G_0))^2` over the grid G, 24
-numbers evenly from log 0.001 to log 30, and log(sigma / alpha) first clipped to its ends.
+with `share` the softmax of `-((G(0.001) - G) / (G_1 - G_0))^2` over the grid G, 24 numbers evenly
+from log 0.001 to log 30, and `G(f) = log(sigma^2 / alpha^2 + f^2) / 2`. V is 0 if the network has
+`"potentials": 0`, else from the arrays `potentials.`
+
+    V   = sum over k and coordinates of H_k exp(-(c - a centre_k)^2 / 2 (a^2 width_k^2 + n))
+    H   = part @ height                               part: softmax of -(7 S - (0, ..., 7))^2
+    S   = (G(f) - log f) / (log 3 - log f)                              f = min distance_std / 2
+
+where c, a, n are r, alpha and 2 sigma^2 for distances, then v, alpha^3 and the three terms with
+sigma in the variance of z_v for volumes.
 
 The other networks are in `fokker.network`, one file each.
 """
@@ -53,7 +61,7 @@ from ..workflow.loaded import LoadedRun
 from .evaluator import Run, opened
 
 FORMAT = "fokker-weights"
-VERSION = 2
+VERSION = 3
 
 
 def export_weights(run: Run, out: Path, *, overwrite: bool = False) -> None:

@@ -6,7 +6,7 @@ The rest of the package sees topology and trajectory files, as of any other mole
 """
 
 from .cache import chain_file, chain_system, manifest
-from .engine import Dynamics, energy_and_forces, openmm_system, run_chain
+from .engine import Dynamics, energies_and_forces, energy_and_forces, openmm_system, run_chain
 from .folds import FOLDS, TRAINING_CHAINS, Fold
 from .model import ForceField, GoModel
 from .native import bundle, hairpin, helix
@@ -22,6 +22,7 @@ __all__ = [
     "bundle",
     "chain_file",
     "chain_system",
+    "energies_and_forces",
     "energy_and_forces",
     "hairpin",
     "helix",

@@ -91,13 +91,30 @@ def energy_and_forces(
     FokkerError
         If OpenMM is not installed.
     """
+    energies, forces = energies_and_forces(model, positions[None])
+    return float(energies[0]), forces[0]
+
+
+def energies_and_forces(
+    model: GoModel, frames: Float[np.ndarray, "frames beads 3"]
+) -> tuple[Float[np.ndarray, " frames"], Float[np.ndarray, "frames beads 3"]]:
+    """Energies in kJ/mol and forces in kJ/mol/nm of frames in nm.
+
+    Raises
+    ------
+    FokkerError
+        If OpenMM is not installed.
+    """
     mm = _openmm()
     context = mm.Context(openmm_system(model), mm.VerletIntegrator(0.001), _platform(mm))
-    context.setPositions(positions)
-    state = context.getState(getEnergy=True, getForces=True)
-    energy = state.getPotentialEnergy().value_in_unit(mm.unit.kilojoule_per_mole)
-    unit = mm.unit.kilojoule_per_mole / mm.unit.nanometer
-    return energy, state.getForces(asNumpy=True).value_in_unit(unit)
+    unit = mm.unit.kilojoule_per_mole
+    energies, forces = np.empty(len(frames)), np.empty(frames.shape)
+    for i, positions in enumerate(frames):
+        context.setPositions(positions)
+        state = context.getState(getEnergy=True, getForces=True)
+        energies[i] = state.getPotentialEnergy().value_in_unit(unit)
+        forces[i] = state.getForces(asNumpy=True).value_in_unit(unit / mm.unit.nanometer)
+    return energies, forces
 
 
 def run_chain(

@@ -17,9 +17,6 @@ with C-beta. They share `mu` and `sd`; which one it is enters as a vector learne
 residue of each bead, the same at every place of the chain.
 """
 
-from collections.abc import Sequence
-from itertools import combinations
-from math import comb
 from typing import ClassVar, Literal
 
 import equinox as eqx
@@ -30,8 +27,7 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from ..options import Options
-from ..types import FAR, Features, Key, NoiseLevel, Positions, Scalar
-from ..variables import neighbours_of, separations
+from ..types import Features, Key, NoiseLevel, Positions
 from .base import (
     NOISE_EMBEDDING_SIZE,
     AbstractNetwork,
@@ -41,10 +37,10 @@ from .base import (
     bonds_of_alike,
     noise_embedding,
 )
+from .coordinates import InternalCoordinates, differences
+from .potentials import Potentials
 from .residual import ResidualTrunk
 from .springs import Springs
-
-_MOST_LENGTHS = 5_000_000  # distances in all frames that statistics are of: 1,000 of 100 beads
 
 
 class InvariantOptions(Options):
@@ -68,6 +64,13 @@ class InvariantOptions(Options):
         description="what the energy starts from: springs between all pairs of beads alike, or as "
         "stiff as the frames say, by bonds apart, which is much closer to the truth for many beads",
     )
+    potentials: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Gaussians that a learned potential of each distance and volume is a sum of, "
+        "beside what the layers add; for chains whose contacts form and break; 0: no potentials",
+    )
     residue: int = Field(
         default=4, ge=1, le=1024, description="numbers a residue is told by, of many molecules"
     )
@@ -89,129 +92,13 @@ class InvariantOptions(Options):
             key,
         )
         springs = geometry.springs(inputs.frames, bonds if self.springs == "fitted" else None)
-        return Invariant(geometry, springs, trunk, residues, head, inputs.degrees_of_freedom)
-
-
-def ring_pairs(
-    n: int,
-) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """All pairs of n beads: first neighbours on a ring, then second ones, up to half way round."""
-    apart, first = np.divmod(np.arange(n * (n - 1) // 2), n)
-    return first, (first + apart + 1) % n
-
-
-def differences(v: Float[Array, " beads"]) -> Float[Array, " pairs"]:
-    """`v_i - v_j` of all `ring_pairs`, of one Cartesian component.
-
-    Row k of a ring written out again and again in rows of n + 1 begins at bead k: the partners of
-    all beads at k steps, without a gather or a scatter in the gradient, which are slow on a CPU,
-    and without a product with a matrix, whose cost grows with the cube of the beads.
-    """
-    n = len(v)
-    half = n // 2
-    partners = jnp.tile(v, half + 2)[: half * (n + 1)].reshape(half, n + 1)[:, 1:]
-    return (v - partners).reshape(half * n)[: n * (n - 1) // 2]
-
-
-class InternalCoordinates(eqx.Module):
-    """Standardised pair distances and signed tetrad volumes of one molecule.
-
-    Edges of tetrads are products with constant incidence matrices: a gather would turn into a
-    scatter in the gradient, which is slow on a CPU.
-
-    Attributes
-    ----------
-    pairs
-        Beads of each distance, in the order of `differences`.
-    """
-
-    pairs: Int[np.ndarray, "pairs 2"]
-    edges: Float[np.ndarray, "three tetrads beads"]
-    distance_mean: Float[np.ndarray, " pairs"]
-    distance_std: Float[np.ndarray, " pairs"]
-    volume_mean: Float[np.ndarray, " tetrads"]
-    volume_std: Float[np.ndarray, " tetrads"]
-    mean_area: Float[np.ndarray, " tetrads"]
-    mean_length: Float[np.ndarray, " tetrads"]
-
-    @staticmethod
-    def from_frames(
-        frames: Float[np.ndarray, "frames beads dim"],
-        bonds: tuple[tuple[int, int], ...],
-        n_tetrads: int,
-    ) -> "InternalCoordinates":
-        """Measure the statistics on frames."""
-        beads = frames.shape[1]
-        identity = np.eye(beads)
-        first, second = pairs = ring_pairs(beads)
-        tetrads = np.array(_tetrads(beads, bonds, n_tetrads), int).reshape(-1, 4)
-        origin, *others = tetrads.T
-        edges = np.stack([identity[other] - identity[origin] for other in others])
-        frames = frames[:: max(1, len(frames) * len(first) // _MOST_LENGTHS)].astype(np.float64)
-        distances = np.linalg.norm(frames[:, first] - frames[:, second], axis=-1)
-        a, b, c = (frames[:, other] - frames[:, origin] for other in others)
-        crosses = np.cross(b, c), np.cross(c, a), np.cross(a, b)
-        volumes = np.sum(a * crosses[0], axis=-1)
-        areas = sum(np.sum(cross**2, axis=-1) for cross in crosses)
-        lengths = sum(np.sum(edge**2, axis=-1) for edge in (a, b, c))
-        statistics = (
-            distances.mean(0),
-            distances.std(0),
-            volumes.mean(0),
-            volumes.std(0),
-            np.mean(areas, axis=0),
-            np.mean(lengths, axis=0),
+        potentials = None
+        if self.potentials and head == "energy":
+            finest = 0.5 * float(geometry.distance_std.min())
+            potentials = Potentials.on(geometry.values(inputs.frames), self.potentials, finest)
+        return Invariant(
+            geometry, springs, potentials, trunk, residues, head, inputs.degrees_of_freedom
         )
-        return InternalCoordinates(
-            np.stack(pairs, axis=1),
-            edges.astype(np.float32),
-            *(np.asarray(s, np.float32) for s in statistics),
-        )
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Number of distances and of volumes."""
-        return len(self.pairs), self.edges.shape[1]
-
-    def springs(
-        self, frames: Float[np.ndarray, "frames beads dim"], bonds: Sequence[tuple[int, int]] | None
-    ) -> Springs:
-        """Springs between all pairs, fitted to frames by bonds apart or, without bonds, alike."""
-        beads = frames.shape[1]
-        if bonds is None:
-            return Springs.alike(beads, len(self.pairs))
-        first, second = self.pairs.T
-        apart = separations(neighbours_of(beads, bonds), FAR)[first, second]
-        _, kind = np.unique(apart, return_inverse=True)
-        return Springs.fitted(frames, self.pairs, kind, self.distance_mean, self.distance_std)
-
-    @property
-    def finest(self) -> Scalar:
-        """Half the standard deviation of the stiffest distance."""
-        return 0.5 * jnp.min(jnp.asarray(self.distance_std))
-
-    def distance_variance(self, level: NoiseLevel) -> Float[Array, " pairs"]:
-        """Variance of each distance at a noise level."""
-        return (level.alpha * self.distance_std) ** 2 + 2.0 * level.sigma**2
-
-    def __call__(
-        self, displacements: Sequence[Float[Array, " pairs"]], x: Positions, level: NoiseLevel
-    ) -> tuple[Float[Array, " pairs"], Float[Array, " tetrads"]]:
-        """Standardised distances and volumes of one frame, given its `differences`."""
-        alpha, sigma = level
-        r = jnp.sqrt(sum((d**2 for d in displacements), jnp.asarray(1e-12)))
-        z_r = (r - alpha * self.distance_mean) / jnp.sqrt(self.distance_variance(level))
-        a, b, c = self.edges[0] @ x, self.edges[1] @ x, self.edges[2] @ x
-        volume = jnp.sum(a * jnp.cross(b, c), axis=-1)
-        noise = 2.0 * sigma**2
-        variance = (
-            alpha**6 * self.volume_std**2
-            + noise * alpha**4 * self.mean_area
-            + 2.0 * noise**2 * alpha**2 * self.mean_length
-            + 6.0 * noise**3
-        )
-        z_v = (volume - alpha**3 * self.volume_mean) / jnp.sqrt(variance)
-        return z_r, z_v
 
 
 class Residues(eqx.Module):
@@ -235,12 +122,14 @@ class Invariant(AbstractNetwork):
 
     The energy head adds the fixed base `sum w z_r^2 + D/2 <log var_r>`, the mean weighted by w: at
     large noise, where every `w = 1/N`, it is the energy of the Gaussian that the noise is, at small
-    noise a network of springs (see `springs`). The score head
-    combines the displacement vectors with invariant coefficients, so it turns with the molecule.
+    noise a network of springs (see `springs`); and, if asked, `potentials` of each coordinate. The
+    score head combines the displacement vectors with invariant coefficients, so it turns with the
+    molecule.
     """
 
     geometry: InternalCoordinates
     springs: Springs
+    potentials: Potentials | None
     trunk: ResidualTrunk
     residues: Residues | None
     head: Head = eqx.field(static=True)
@@ -251,8 +140,9 @@ class Invariant(AbstractNetwork):
     ) -> Float[Array, ""] | Float[Array, "beads dim"]:
         """Evaluate one frame; see `AbstractNetwork`."""
         displacements = [differences(along) for along in x.T]
-        z_r, z_v = self.geometry(displacements, x, level)
-        inputs = [z_r, z_v, noise_embedding(level, self.geometry.finest)]
+        coordinates = self.geometry(displacements, x, level)
+        z = self.geometry.standardised(coordinates)
+        inputs = [z, noise_embedding(level, self.geometry.finest)]
         if self.residues is not None:
             inputs.append(self.residues(features))
         out = self.trunk(jnp.concatenate(inputs))
@@ -263,44 +153,7 @@ class Invariant(AbstractNetwork):
             return jnp.stack(parts, axis=1) / scale
         w = self.springs(level)
         log_variance = w @ jnp.log(self.geometry.distance_variance(level)) / jnp.sum(w)
-        base = w @ z_r**2 + 0.5 * self.degrees_of_freedom * log_variance
+        base = w @ z[: len(w)] ** 2 + 0.5 * self.degrees_of_freedom * log_variance
+        if self.potentials is not None:
+            base = base + self.potentials(coordinates, level)
         return base + out[0]
-
-
-def _tetrads(
-    beads: int, bonds: tuple[tuple[int, int], ...], most: int
-) -> list[tuple[int, int, int, int]]:
-    """Tetrads whose signed volumes are inputs: all, or the bonded ones and some at random."""
-    if comb(beads, 4) <= most:
-        return list(combinations(range(beads), 4))
-    chosen = _bonded_tetrads(beads, bonds)
-    known = {tuple(sorted(tetrad)) for tetrad in chosen}
-    random = np.random.default_rng(0)
-    while len(known) < most:
-        a, b, c, d = sorted(random.choice(beads, 4, replace=False).tolist())
-        if (a, b, c, d) not in known:
-            known.add((a, b, c, d))
-            chosen.append((a, b, c, d))
-    return chosen
-
-
-def _bonded_tetrads(
-    beads: int, bonds: tuple[tuple[int, int], ...]
-) -> list[tuple[int, int, int, int]]:
-    """Four beads in a row and a bead with three neighbours; without bonds, beads in order."""
-    neighbours = {
-        i: {j for bond in bonds if i in bond for j in bond if j != i} for i in range(beads)
-    }
-    paths = {
-        (i, j, k, m)
-        for j in range(beads)
-        for k in neighbours[j]
-        for i in neighbours[j] - {k}
-        for m in neighbours[k] - {j, i}
-        if j < k
-    }
-    centres = {
-        (j, *three) for j in range(beads) for three in combinations(sorted(neighbours[j]), 3)
-    }
-    chain = {(i, i + 1, i + 2, i + 3) for i in range(beads - 3)}
-    return sorted(paths | centres) or sorted(chain)

@@ -52,11 +52,15 @@ class Springs(eqx.Module):
     constant: bool = eqx.field(static=True, default=False)
 
     def __call__(self, level: NoiseLevel) -> Float[Array, " pairs"]:
-        """Between the levels of the grid, smoothly: its derivative in time is part of residuals."""
+        """Between the levels of the grid, smoothly: its derivative in time is part of residuals.
+
+        The place on the grid levels off at its first level, where a derivative that were cut off
+        would multiply rounding by 1/sigma^2; beyond the last the softmax does that.
+        """
         if self.constant:
             return jnp.asarray(self.stiffness)[0, jnp.asarray(self.kind)]
         grid = np.log(LEVELS)
-        place = jnp.clip(jnp.log(level.sigma / level.alpha), grid[0], grid[-1])
+        place = 0.5 * jnp.log((level.sigma / level.alpha) ** 2 + LEVELS[0] ** 2)
         share = jax.nn.softmax(-(((place - grid) / (grid[1] - grid[0])) ** 2))
         return (share @ jnp.asarray(self.stiffness))[jnp.asarray(self.kind)]
 

@@ -1,0 +1,218 @@
+"""Distances of all beads of a molecule, signed volumes of tetrads, and what noise does to them."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import comb
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..types import FAR, NoiseLevel, Positions, Scalar
+from ..variables import neighbours_of, separations
+from .springs import Springs
+
+_MOST_LENGTHS = 5_000_000  # distances in all frames that statistics are of: 1,000 of 100 beads
+
+
+def ring_pairs(
+    n: int,
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
+    """All pairs of n beads: first neighbours on a ring, then second ones, up to half way round."""
+    apart, first = np.divmod(np.arange(n * (n - 1) // 2), n)
+    return first, (first + apart + 1) % n
+
+
+def differences(v: Float[Array, " beads"]) -> Float[Array, " pairs"]:
+    """`v_i - v_j` of all `ring_pairs`, of one Cartesian component.
+
+    Row k of a ring written out again and again in rows of n + 1 begins at bead k: the partners of
+    all beads at k steps, without a gather or a scatter in the gradient, which are slow on a CPU,
+    and without a product with a matrix, whose cost grows with the cube of the beads.
+    """
+    n = len(v)
+    half = n // 2
+    partners = jnp.tile(v, half + 2)[: half * (n + 1)].reshape(half, n + 1)[:, 1:]
+    return (v - partners).reshape(half * n)[: n * (n - 1) // 2]
+
+
+class Coordinates(NamedTuple):
+    """Internal coordinates of a noised frame.
+
+    Attributes
+    ----------
+    value
+        Distances and volumes.
+    shrunk
+        What the signal has been multiplied by: alpha of a distance, alpha^3 of a volume.
+    noise
+        Variance that noise adds.
+    """
+
+    value: Float[Array, " coordinates"]
+    shrunk: Float[Array, " coordinates"]
+    noise: Float[Array, " coordinates"]
+
+
+class InternalCoordinates(eqx.Module):
+    """Standardised pair distances and signed tetrad volumes of one molecule.
+
+    Edges of tetrads are products with constant incidence matrices: a gather would turn into a
+    scatter in the gradient, which is slow on a CPU.
+
+    Attributes
+    ----------
+    pairs
+        Beads of each distance, in the order of `differences`.
+    """
+
+    pairs: Int[np.ndarray, "pairs 2"]
+    edges: Float[np.ndarray, "three tetrads beads"]
+    distance_mean: Float[np.ndarray, " pairs"]
+    distance_std: Float[np.ndarray, " pairs"]
+    volume_mean: Float[np.ndarray, " tetrads"]
+    volume_std: Float[np.ndarray, " tetrads"]
+    mean_area: Float[np.ndarray, " tetrads"]
+    mean_length: Float[np.ndarray, " tetrads"]
+
+    @staticmethod
+    def from_frames(
+        frames: Float[np.ndarray, "frames beads dim"],
+        bonds: tuple[tuple[int, int], ...],
+        n_tetrads: int,
+    ) -> "InternalCoordinates":
+        """Measure the statistics on frames."""
+        beads = frames.shape[1]
+        identity = np.eye(beads)
+        first, second = pairs = ring_pairs(beads)
+        tetrads = np.array(_tetrads(beads, bonds, n_tetrads), int).reshape(-1, 4)
+        origin, *others = tetrads.T
+        edges = np.stack([identity[other] - identity[origin] for other in others])
+        frames = _some(frames, len(first))
+        distances = np.linalg.norm(frames[:, first] - frames[:, second], axis=-1)
+        a, b, c = (frames[:, other] - frames[:, origin] for other in others)
+        crosses = np.cross(b, c), np.cross(c, a), np.cross(a, b)
+        volumes = np.sum(a * crosses[0], axis=-1)
+        areas = sum(np.sum(cross**2, axis=-1) for cross in crosses)
+        lengths = sum(np.sum(edge**2, axis=-1) for edge in (a, b, c))
+        statistics = (
+            distances.mean(0),
+            distances.std(0),
+            volumes.mean(0),
+            volumes.std(0),
+            np.mean(areas, axis=0),
+            np.mean(lengths, axis=0),
+        )
+        return InternalCoordinates(
+            np.stack(pairs, axis=1),
+            edges.astype(np.float32),
+            *(np.asarray(s, np.float32) for s in statistics),
+        )
+
+    def values(
+        self, frames: Float[np.ndarray, "frames beads dim"]
+    ) -> Float[np.ndarray, "some_frames coordinates"]:
+        """Distances and volumes in clean frames: in all, or in so many that they fit in memory."""
+        first, second = self.pairs.T
+        frames = _some(frames, len(first))
+        a, b, c = (np.einsum("tb,fbd->ftd", edge, frames) for edge in self.edges)
+        distances = np.linalg.norm(frames[:, first] - frames[:, second], axis=-1)
+        return np.concatenate([distances, np.sum(a * np.cross(b, c), axis=-1)], axis=1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of distances and of volumes."""
+        return len(self.pairs), self.edges.shape[1]
+
+    def springs(
+        self, frames: Float[np.ndarray, "frames beads dim"], bonds: Sequence[tuple[int, int]] | None
+    ) -> Springs:
+        """Springs between all pairs, fitted to frames by bonds apart or, without bonds, alike."""
+        beads = frames.shape[1]
+        if bonds is None:
+            return Springs.alike(beads, len(self.pairs))
+        first, second = self.pairs.T
+        apart = separations(neighbours_of(beads, bonds), FAR)[first, second]
+        _, kind = np.unique(apart, return_inverse=True)
+        return Springs.fitted(frames, self.pairs, kind, self.distance_mean, self.distance_std)
+
+    @property
+    def finest(self) -> Scalar:
+        """Half the standard deviation of the stiffest distance."""
+        return 0.5 * jnp.min(jnp.asarray(self.distance_std))
+
+    def distance_variance(self, level: NoiseLevel) -> Float[Array, " pairs"]:
+        """Variance of each distance at a noise level."""
+        return (level.alpha * self.distance_std) ** 2 + 2.0 * level.sigma**2
+
+    def __call__(
+        self, displacements: Sequence[Float[Array, " pairs"]], x: Positions, level: NoiseLevel
+    ) -> Coordinates:
+        """Distances and volumes of one frame, given its `differences`, and their noise."""
+        alpha, sigma = level
+        r = jnp.sqrt(sum((d**2 for d in displacements), jnp.asarray(1e-12)))
+        a, b, c = self.edges[0] @ x, self.edges[1] @ x, self.edges[2] @ x
+        volume = jnp.sum(a * jnp.cross(b, c), axis=-1)
+        noise = 2.0 * sigma**2
+        of_volumes = (
+            noise * alpha**4 * self.mean_area
+            + 2.0 * noise**2 * alpha**2 * self.mean_length
+            + 6.0 * noise**3
+        )
+        return Coordinates(
+            jnp.concatenate([r, volume]),
+            jnp.concatenate([jnp.full_like(r, alpha), jnp.full_like(volume, alpha**3)]),
+            jnp.concatenate([jnp.full_like(r, noise), of_volumes]),
+        )
+
+    def standardised(self, coordinates: Coordinates) -> Float[Array, " coordinates"]:
+        """Distances and volumes over what spread they have, clean and by noise."""
+        value, shrunk, noise = coordinates
+        mean = jnp.concatenate([jnp.asarray(self.distance_mean), jnp.asarray(self.volume_mean)])
+        std = jnp.concatenate([jnp.asarray(self.distance_std), jnp.asarray(self.volume_std)])
+        return (value - shrunk * mean) / jnp.sqrt((shrunk * std) ** 2 + noise)
+
+
+def _some(frames: Float[np.ndarray, "frames beads dim"], pairs: int) -> np.ndarray:
+    return frames[:: max(1, len(frames) * pairs // _MOST_LENGTHS)].astype(np.float64)
+
+
+def _tetrads(
+    beads: int, bonds: tuple[tuple[int, int], ...], most: int
+) -> list[tuple[int, int, int, int]]:
+    """Tetrads whose signed volumes are inputs: all, or the bonded ones and some at random."""
+    if comb(beads, 4) <= most:
+        return list(combinations(range(beads), 4))
+    chosen = _bonded_tetrads(beads, bonds)
+    known = {tuple(sorted(tetrad)) for tetrad in chosen}
+    random = np.random.default_rng(0)
+    while len(known) < most:
+        a, b, c, d = sorted(random.choice(beads, 4, replace=False).tolist())
+        if (a, b, c, d) not in known:
+            known.add((a, b, c, d))
+            chosen.append((a, b, c, d))
+    return chosen
+
+
+def _bonded_tetrads(
+    beads: int, bonds: tuple[tuple[int, int], ...]
+) -> list[tuple[int, int, int, int]]:
+    """Four beads in a row and a bead with three neighbours; without bonds, beads in order."""
+    neighbours = {
+        i: {j for bond in bonds if i in bond for j in bond if j != i} for i in range(beads)
+    }
+    paths = {
+        (i, j, k, m)
+        for j in range(beads)
+        for k in neighbours[j]
+        for i in neighbours[j] - {k}
+        for m in neighbours[k] - {j, i}
+        if j < k
+    }
+    centres = {
+        (j, *three) for j in range(beads) for three in combinations(sorted(neighbours[j]), 3)
+    }
+    chain = {(i, i + 1, i + 2, i + 3) for i in range(beads - 3)}
+    return sorted(paths | centres) or sorted(chain)
