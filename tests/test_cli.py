@@ -161,6 +161,8 @@ def test_bad_input_is_refused_in_one_sentence(run, tmp_path, monkeypatch):
     own = ["-o", tmp_path / "new", *TINY]
     given = ["-f", TRAJECTORY, "-p", TOPOLOGY, "--temperature", 300]
     refused("train", "molecule", *own, match="needs --trajectory")
+    refused("train", "alpha-carbons", *own, match="fokker run alpha-carbons")
+    refused("train", "hairpin", *given, *own, match="--trajectory is for your own molecule")
     refused("train", "alanine-dipeptid", *own, match="did you mean 'alanine-dipeptide'")
     refused("train", "alanine-dipeptide", *own, "-s", "sede=1", match="did you mean 'seed'")
     refused("train", "molecule", *given, *own, "--select", "name XX", match="name XX")
@@ -212,6 +214,7 @@ def test_help_of_every_command_shows_an_example():
 def test_presets_lists_and_shows():
     assert "mueller-brown" in call("presets")
     assert "batch_size" in call("presets", "--show", "molecule")
+    assert 'mapping = "alpha-carbons"' in call("presets", "--show", "alpha-carbons")
 
 
 def test_a_model_whose_training_has_not_ended_is_named_so(finished, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from fokker.presets import assignment, combine, merge, methods, systems
 
 OWN = {"system": {"trajectory": ["a.xtc"], "topology": "a.pdb", "temperature": 300.0}}
 MANY = {"system": {"folder": "a", "temperature": 300.0}}
-NEEDS = {"molecule": [OWN], "molecules": [MANY], "dipeptides": [MANY]}
+NEEDS = {"molecule": [OWN], "alpha-carbons": [OWN], "molecules": [MANY], "dipeptides": [MANY]}
 
 
 @pytest.mark.parametrize("method", methods())

@@ -61,14 +61,14 @@ def presets(
     method: settings.Method = "fokker",
 ) -> None:
     """List systems and methods, or show a preset's configuration with every key."""
-    from ..presets import combine, methods, systems
+    from ..presets import combine, methods, systems, takes_files
 
     if show is not None:
         with told(_stop()):
             from ..config import parse, to_toml
 
             raw = combine(show, method)
-            if show == "molecule":
+            if takes_files(show):
                 raw["system"] |= {"trajectory": ["md.xtc"], "topology": "md.pdb"}
             if raw["system"]["kind"] == "molecules":
                 raw["system"] |= {"folder": "molecules"}

@@ -10,7 +10,7 @@ import typer
 
 from ..config import Config, parse, read_toml
 from ..errors import FokkerError
-from ..presets import assignment, combine, merge, with_force_matching
+from ..presets import assignment, combine, merge, takes_files, with_force_matching
 from ..variables import parse_choice
 
 System = Annotated[
@@ -161,7 +161,8 @@ def configuration(
         flags["seed"] = seed
     if pretrained is not None:
         flags["pretrained"] = pretrained
-    if trajectory and system != "molecule":
+    own_files = takes_files(system)
+    if trajectory and not own_files:
         raise FokkerError(
             f"--trajectory is for your own molecule: write `molecule` in place of {system!r}."
         )
@@ -172,18 +173,18 @@ def configuration(
     raw = combine(system, method, [*parts, flags, assigned], effort=effort)
     if raw.get("system", {}).get("forces"):
         raw = with_force_matching(raw)
-    if system == "molecule":
-        _need_files(raw.get("system", {}))
+    if own_files:
+        _need_files(system, raw.get("system", {}))
     if raw.get("system", {}).get("kind") == "molecules":
         _need_folder(system, raw["system"])
     return parse(raw, str(file) if file else "settings")
 
 
-def _need_files(given: dict[str, Any]) -> None:
+def _need_files(system: str, given: dict[str, Any]) -> None:
     for key in ("trajectory", "topology", "temperature"):
         if key not in given and not (key == "trajectory" and given.get("forces")):
             raise FokkerError(
-                f"system `molecule` needs --{key}; for example fokker run molecule "
+                f"system `{system}` needs --{key}; for example fokker run {system} "
                 "--trajectory md.xtc --topology md.pdb --temperature 300."
             )
 

@@ -27,6 +27,12 @@ def systems() -> dict[str, str]:
     return _described("systems")
 
 
+def takes_files(system: str) -> bool:
+    """Whether a system is a molecule of the user's, whose preset names no files."""
+    own = combine(system, DEFAULT_METHOD)["system"]
+    return own.get("kind") == "molecule" and "topology" not in own
+
+
 def methods() -> dict[str, str]:
     """Name and description of every method preset."""
     return _described("methods")
