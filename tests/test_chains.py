@@ -17,9 +17,11 @@ from fokker.chains import (
     bundle,
     chain_file,
     energy_and_forces,
+    engine,
     hairpin,
     helix,
     manifest,
+    run_chain,
     simulate,
 )
 from fokker.chains import cache as cache_module
@@ -173,6 +175,37 @@ def test_dynamics_are_reproducible_whatever_the_processors(monkeypatch):
     bonds = np.linalg.norm(np.diff(first, axis=2), axis=-1)
     # Equipartition: each bond is a spring of 5000 kJ/mol/nm^2.
     assert bonds.std() == pytest.approx(np.sqrt(2.494 / 5000), rel=0.1)
+
+
+def test_a_chain_that_falls_apart_is_an_error():
+    long = Dynamics(temperature=300.0, chains=1, frames=20, stride=50, equilibration=100, dt=0.1)
+    with pytest.raises(FokkerError, match="fell apart"):
+        run_chain(FOLDS["hairpin"].model(), long, 0, 0)
+
+
+def test_unfolding_that_breaks_a_chain_is_repeated_more_carefully(monkeypatch):
+    """A step of 30 fs holds at 300 K and breaks this hairpin at 900 K; half of it does not."""
+    of = FOLDS["hairpin"].model()
+    kept = []
+
+    def spy(*arguments):
+        kept.append(holds(*arguments))
+        return kept[-1]
+
+    holds = engine._holds_together
+    monkeypatch.setattr(engine, "_holds_together", spy)
+    rough = Dynamics(
+        temperature=300.0, chains=2, frames=2, stride=10, equilibration=20_000, dt=0.03
+    )
+    run_chain(of, rough, 0, 1)
+    assert kept == [False, True, True]
+
+
+@pytest.mark.slow
+def test_the_chain_of_a_hundred_beads_that_broke_when_it_was_unfolded():
+    fold = FOLDS["long-fold"]
+    dynamics = fold.dynamics.model_copy(update={"frames": 1, "stride": 1})
+    run_chain(fold.model(), dynamics, 0, 9)
 
 
 @pytest.mark.slow

@@ -166,6 +166,8 @@ def test_bad_input_is_refused_in_one_sentence(run, tmp_path, monkeypatch):
     refused("train", "alanine-dipeptid", *own, match="did you mean 'alanine-dipeptide'")
     refused("train", "alanine-dipeptide", *own, "-s", "sede=1", match="did you mean 'seed'")
     refused("train", "molecule", *given, *own, "--select", "name XX", match="name XX")
+    bad = ["-s", 'system.reference=["no-reference.dcd"]']
+    refused("train", "molecule", *given, *own, *bad, match="no-reference.dcd")
     refused("train", "molecule", "-f", "no.xtc", *given[2:], *own, match="no.xtc")
     refused("train", "molecule", *given, *own, "--stride", 49000, match="frame")
     refused("train", "alanine-dipeptide", "-o", run, *TINY, match="--resume")

@@ -29,7 +29,7 @@ from .engine import MASS
 from .folds import FOLDS
 from .workers import simulate
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Counts changes of structures and energy; their settings are told apart by a digest."""
 
 Report = Callable[[int, int], None]

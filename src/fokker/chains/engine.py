@@ -21,6 +21,12 @@ from .model import GoModel
 MASS = 12.01078
 """amu, of the carbon that a C-alpha is in the topology, as mdtraj has it."""
 
+_HOT = 3.0
+"""Temperature that chains are unfolded at, over that of the simulation."""
+
+_HALVINGS = 3
+"""Of the time step of unfolding, at most."""
+
 _STEPS_TOLD = 20_000
 """Between two reports of progress, about a second."""
 
@@ -148,27 +154,56 @@ def run_chain(
     integrator.setRandomNumberSeed(1 + 2 * (1000 * seed + chain))
     context = mm.Context(openmm_system(model), integrator, _platform(mm))
     context.setPositions(model.native)
-    context.setVelocitiesToTemperature(dynamics.temperature, 2 + 2 * (1000 * seed + chain))
+    velocities = 2 + 2 * (1000 * seed + chain)
+    context.setVelocitiesToTemperature(dynamics.temperature, velocities)
     if chain % 2:
-        integrator.setTemperature(3.0 * dynamics.temperature)
-        integrator.step(dynamics.equilibration // 10)
-        integrator.setTemperature(dynamics.temperature)
+        _unfold(context, model, dynamics, velocities)
     integrator.step(dynamics.equilibration)
     frames = np.empty((dynamics.frames, model.n_beads, 3), np.float32)
     new = dynamics.equilibration
     for frame in frames:
         integrator.step(dynamics.stride)
-        x = context.getState(getPositions=True).getPositions(asNumpy=True)
-        x = x.value_in_unit(mm.unit.nanometer)
+        x = _positions(context)
         frame[:] = x - x.mean(axis=0)
         new += dynamics.stride
         if new >= _STEPS_TOLD:
             on_steps(new)
             new = 0
     on_steps(new)
-    if not np.isfinite(frames).all():
+    if not _holds_together(model, frames):
         raise FokkerError(f"a chain of {model.n_beads} beads fell apart; use a shorter time step.")
     return frames
+
+
+def _unfold(context: Any, model: GoModel, dynamics: Dynamics, velocities: int) -> None:
+    """Heat the chain to three times the temperature, for a tenth of the equilibration.
+
+    Now and then the repulsion of two hot beads is too much for the time step: then again from the
+    native structure with half of it, and once more.
+    """
+    integrator = context.getIntegrator()
+    integrator.setTemperature(_HOT * dynamics.temperature)
+    for halvings in range(_HALVINGS + 1):
+        integrator.setStepSize(dynamics.dt / 2**halvings)
+        integrator.step(2**halvings * (dynamics.equilibration // 10))
+        if _holds_together(model, _positions(context)[None]):
+            break
+        context.setPositions(model.native)
+        context.setVelocitiesToTemperature(dynamics.temperature, velocities)
+    integrator.setStepSize(dynamics.dt)
+    integrator.setTemperature(dynamics.temperature)
+
+
+def _holds_together(model: GoModel, frames: Float[np.ndarray, "frames beads 3"]) -> bool:
+    """Whether every bond of every frame is finite and shorter than twice its native length."""
+    lengths = np.linalg.norm(np.diff(frames, axis=1), axis=-1)
+    return bool(np.all(lengths < 2.0 * model.bond_lengths))
+
+
+def _positions(context: Any) -> Float[np.ndarray, "beads 3"]:
+    """Positions in nm."""
+    x = context.getState(getPositions=True).getPositions(asNumpy=True)
+    return x.value_in_unit(_openmm().unit.nanometer)
 
 
 def require_openmm() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import checkpoint, parallel
-from ..config import Config, MoleculesOptions
+from ..config import Config, MoleculeOptions, MoleculesOptions
 from ..data import Dataset
 from ..dynamics import Predicate
 from ..errors import FokkerError
@@ -38,7 +38,7 @@ from .loaded import (
 )
 from .molecules import load_corpus
 from .pretrained import Pretrained, pretrained
-from .source import dataset_of, load_trajectory
+from .source import dataset_of, load_reference, load_trajectory
 
 
 def train(
@@ -143,6 +143,8 @@ class _Subject:
 def _one(config: Config, base: Pretrained | None, on_message: Callable[[str], None]) -> _Subject:
     trajectory = load_trajectory(config)
     system = trajectory.system
+    if isinstance(config.system, MoleculeOptions):
+        load_reference(config, trajectory)  # if it is bad, better known before than after training
     dataset = dataset_of(config, trajectory, None if base is None else base.scaling)
     limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
     on_message(
