@@ -18,7 +18,6 @@ import numpy as np
 
 from fokker.chains import FOLDS, energies_and_forces
 from fokker.data import centre
-from fokker.force import Force
 from fokker.workflow.loaded import LoadedRun, load_run
 from fokker.workflow.source import load_reference, load_trajectory
 
@@ -32,14 +31,7 @@ def learned_and_true(loaded: LoadedRun) -> tuple[np.ndarray, np.ndarray]:
     frames = load_reference(config, load_trajectory(config))
     assert frames is not None
     frames = centre(frames[:: max(1, len(frames) // FRAMES)][:FRAMES])
-    force = Force(
-        loaded.model.expert_at(config.simulation.t),
-        loaded.features,
-        loaded.scaling.scale,
-        np.asarray(loaded.scaling.offset, np.float32),
-        loaded.system.kT,
-        jnp.asarray(config.simulation.t, jnp.float32),
-    )
+    force = loaded.force(config.simulation.t)
     learned = jax.lax.map(eqx.filter_jit(force), jnp.asarray(frames), batch_size=50)
     return np.asarray(learned), energies_and_forces(FOLDS[config.system.name].model(), frames)[1]
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fokker.network import InvariantOptions
+from fokker.network.base import level_weights
 from fokker.network.coordinates import Coordinates
-from fokker.network.potentials import HIGHEST, Potentials
+from fokker.network.potentials import HIGHEST, N_LEVELS, Potentials
 from fokker.types import NoiseLevel
 from tools import FEATURES, molecule_inputs
 
@@ -82,16 +83,18 @@ def test_noise_widens_as_it_widens_the_density():
 
 
 def test_levels_go_over_smoothly_and_level_off():
-    potentials = Potentials.on(np.linspace(0.0, 1.0, 100)[:, None], 4, FINEST)
-    shares = np.stack([potentials._share(level(rho)) for rho in np.geomspace(1e-5, 1e3, 200)])
+    def weights(rho):
+        return level_weights(level(rho), FINEST, HIGHEST, N_LEVELS)
+
+    shares = np.stack([weights(rho) for rho in np.geomspace(1e-5, 1e3, 200)])
     np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-5)
     assert np.abs(np.diff(shares, axis=0)).max() < 0.2
     assert shares[0].argmax() == 0
     assert shares[-1].argmax() == len(shares[0]) - 1
     # far below the finest level and far above the highest nothing changes
-    np.testing.assert_allclose(shares[0], potentials._share(level(1e-4)), rtol=1e-3)
+    np.testing.assert_allclose(shares[0], weights(1e-4), rtol=1e-3)
     np.testing.assert_allclose(shares[-1][-1], 1.0, atol=1e-3)
-    assert potentials._share(level(HIGHEST)).argmax() == len(shares[0]) - 1
+    assert weights(HIGHEST).argmax() == len(shares[0]) - 1
 
 
 def test_potentials_are_nothing_before_training():
@@ -105,6 +108,11 @@ def test_potentials_are_nothing_before_training():
     at = level(0.1)
     assert without.potentials is None
     np.testing.assert_array_equal(with_them(x, at, FEATURES), without(x, at, FEATURES))
+
+
+def test_one_gaussian_is_refused():
+    with pytest.raises(ValueError, match="2 and more"):
+        InvariantOptions(potentials=1)
 
 
 def test_a_score_head_has_none():

@@ -36,7 +36,7 @@ with `share` the softmax of `-((G(0.001) - G) / (G_1 - G_0))^2` over the grid G,
 from log 0.001 to log 30, and `G(f) = log(sigma^2 / alpha^2 + f^2) / 2`. V is 0 if the network has
 `"potentials": 0`, else from the arrays `potentials.`
 
-    V   = sum over k and coordinates of H_k exp(-(c - a centre_k)^2 / 2 (a^2 width_k^2 + n))
+    V   = sum over k and coordinates of H_k exp(-(c - a centre_k)^2 / (2 (a^2 width_k^2 + n)))
     H   = part @ height                               part: softmax of -(7 S - (0, ..., 7))^2
     S   = (G(f) - log f) / (log 3 - log f)                              f = min distance_std / 2
 

@@ -30,7 +30,7 @@ from .folds import FOLDS
 from .workers import simulate
 
 GENERATOR_VERSION = 2
-"""Counts changes of structures and energy; their settings are told apart by a digest."""
+"""Counts changes of structures, energy and dynamics; their settings are told apart by a digest."""
 
 Report = Callable[[int, int], None]
 _MANIFEST = "manifest.json"

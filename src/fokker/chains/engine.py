@@ -171,7 +171,7 @@ def run_chain(
             new = 0
     on_steps(new)
     if not _holds_together(model, frames):
-        raise FokkerError(f"a chain of {model.n_beads} beads fell apart; use a shorter time step.")
+        raise _fell_apart(model)
     return frames
 
 
@@ -179,7 +179,7 @@ def _unfold(context: Any, model: GoModel, dynamics: Dynamics, velocities: int) -
     """Heat the chain to three times the temperature, for a tenth of the equilibration.
 
     Now and then the repulsion of two hot beads is too much for the time step: then again from the
-    native structure with half of it, and once more.
+    native structure with half of it, and so on. A chain that is not unfolded is no start.
     """
     integrator = context.getIntegrator()
     integrator.setTemperature(_HOT * dynamics.temperature)
@@ -190,8 +190,14 @@ def _unfold(context: Any, model: GoModel, dynamics: Dynamics, velocities: int) -
             break
         context.setPositions(model.native)
         context.setVelocitiesToTemperature(dynamics.temperature, velocities)
+    else:
+        raise _fell_apart(model)
     integrator.setStepSize(dynamics.dt)
     integrator.setTemperature(dynamics.temperature)
+
+
+def _fell_apart(model: GoModel) -> FokkerError:
+    return FokkerError(f"a chain of {model.n_beads} beads fell apart; use a shorter time step.")
 
 
 def _holds_together(model: GoModel, frames: Float[np.ndarray, "frames beads 3"]) -> bool:

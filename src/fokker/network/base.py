@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Literal, NamedTuple, TypeAlias
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -139,6 +140,21 @@ def noise_embedding(level: NoiseLevel, finest: Scalar | float = 0.0) -> Float[Ar
     log_snr = -jnp.log((level.sigma / level.alpha) ** 2 + finest**2)
     phases = log_snr * (2.0 * jnp.pi / jnp.array([4.0, 8.0, 16.0, 32.0]))
     return jnp.concatenate([log_snr[None] / 10.0, jnp.sin(phases), jnp.cos(phases)])
+
+
+def level_weights(
+    level: NoiseLevel, finest: Scalar | float, highest: float, n: int
+) -> Float[Array, " n"]:
+    """Weights that tables over noise levels are interpolated with; they add up to 1.
+
+    The levels rho = sigma / alpha lie evenly in log rho from `finest` to `highest`. The place among
+    them is `log(rho^2 + finest^2) / 2`, which levels off towards no noise as `noise_embedding`
+    does; above the highest level the softmax does that.
+    """
+    low, high = jnp.log(finest), jnp.log(highest)
+    place = 0.5 * jnp.log((level.sigma / level.alpha) ** 2 + finest**2)
+    steps = (n - 1) * (place - low) / (high - low)
+    return jax.nn.softmax(-((steps - jnp.arange(n)) ** 2))
 
 
 NOISE_EMBEDDING_SIZE = 9

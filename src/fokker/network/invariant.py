@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..options import Options
 from ..types import Features, Key, NoiseLevel, Positions
@@ -74,6 +74,13 @@ class InvariantOptions(Options):
     residue: int = Field(
         default=4, ge=1, le=1024, description="numbers a residue is told by, of many molecules"
     )
+
+    @field_validator("potentials")
+    @classmethod
+    def _none_or_several(cls, n: int) -> int:
+        if n == 1:
+            raise ValueError("one Gaussian has no spacing to be as wide as; use 0, or 2 and more")
+        return n
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "Invariant":
         """Return a network whose standardisation comes from the given frames."""

@@ -1,25 +1,26 @@
 r"""A potential of every internal coordinate of its own, at every noise level.
 
-    V(x_t) = sum over coordinates u, over k   c_uk(rho) exp(-(u - alpha^p m_uk)^2 / 2 s_uk^2),
+    V(x_t) = sum over coordinates u, over k   c_uk(rho) exp(-(u - alpha^p m_uk)^2 / (2 s_uk^2)),
     s_uk^2 = alpha^2p d_uk^2 + n_u(sigma),                 rho = sigma / alpha,
 
-with the heights `c` learned. Centres `m` are quantiles of the clean coordinate and `d` their
-spacing, so a potential is fine where frames are many: a native contact of a long chain is a well of
-0.05 nm in a distance that goes over several nm, which a network that is told the distance over its
-standard deviation sees as a step. `n_u` is what noise adds to the variance of the coordinate, so
-that Gaussians widen as the density of the noised coordinate does. Structure-based and most coarse
-force fields are sums of this kind at `sigma = 0`; what is not is left to the rest of the network.
+with p = 1 for a distance and 3 for a volume, and the heights `c` learned. Centres `m` are quantiles
+of the clean coordinate and `d` their spacing, so a potential is fine where frames are many: a
+native contact of a long chain is a well of 0.05 nm in a distance that goes over several nm, which a
+network that is told the distance over its standard deviation sees as a step. `n_u` is what noise
+adds to the variance of the coordinate, so that Gaussians widen as the density of the noised
+coordinate does. Structure-based and most coarse force fields are sums of this kind at `sigma = 0`;
+what is not is left to the rest of the network.
 """
 
 from __future__ import annotations
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..types import NoiseLevel, Scalar
+from .base import level_weights
 from .coordinates import Coordinates
 
 N_LEVELS, HIGHEST = 8, 3.0
@@ -70,14 +71,8 @@ class Potentials(eqx.Module):
     def __call__(self, coordinates: Coordinates, level: NoiseLevel) -> Scalar:
         """Energy in kT."""
         value, shrunk, noise = coordinates
-        height = jnp.tensordot(self._share(level), self.height, 1)
+        share = level_weights(level, jnp.asarray(self.finest), HIGHEST, N_LEVELS)
+        height = jnp.tensordot(share, self.height, 1)
         variance = (shrunk * self.width) ** 2 + noise
         gaussians = jnp.exp(-0.5 * (value - shrunk * self.centre) ** 2 / variance)
         return jnp.sum(height * gaussians)
-
-    def _share(self, level: NoiseLevel) -> Float[Array, " levels"]:
-        """Weight of each level at a noise level; smooth, and level itself where noise is finest."""
-        low, high = jnp.log(self.finest), np.log(HIGHEST)
-        place = 0.5 * jnp.log((level.sigma / level.alpha) ** 2 + self.finest**2)
-        steps = (N_LEVELS - 1) * (place - low) / (high - low)
-        return jax.nn.softmax(-((steps - jnp.arange(N_LEVELS)) ** 2))

@@ -20,12 +20,12 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..types import NoiseLevel
+from .base import level_weights
 
 LEVELS = np.geomspace(1e-3, 30.0, 24).astype(np.float32)
 """rho; at the last one every spring has `1/N`."""
@@ -52,16 +52,10 @@ class Springs(eqx.Module):
     constant: bool = eqx.field(static=True, default=False)
 
     def __call__(self, level: NoiseLevel) -> Float[Array, " pairs"]:
-        """Between the levels of the grid, smoothly: its derivative in time is part of residuals.
-
-        The place on the grid levels off at its first level, where a derivative that were cut off
-        would multiply rounding by 1/sigma^2; beyond the last the softmax does that.
-        """
+        """Between the levels of the grid, smoothly: its derivative in time is part of residuals."""
         if self.constant:
             return jnp.asarray(self.stiffness)[0, jnp.asarray(self.kind)]
-        grid = np.log(LEVELS)
-        place = 0.5 * jnp.log((level.sigma / level.alpha) ** 2 + LEVELS[0] ** 2)
-        share = jax.nn.softmax(-(((place - grid) / (grid[1] - grid[0])) ** 2))
+        share = level_weights(level, float(LEVELS[0]), float(LEVELS[-1]), len(LEVELS))
         return (share @ jnp.asarray(self.stiffness))[jnp.asarray(self.kind)]
 
     @staticmethod

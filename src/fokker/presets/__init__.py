@@ -29,7 +29,7 @@ def systems() -> dict[str, str]:
 
 def takes_files(system: str) -> bool:
     """Whether a system is a molecule of the user's, whose preset names no files."""
-    own = combine(system, DEFAULT_METHOD)["system"]
+    own = _preset("systems", system)["system"]
     return own.get("kind") == "molecule" and "topology" not in own
 
 
