@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from fokker.benchmark import Budget, Plan
 from fokker.benchmark import run as run_plan
+from fokker.benchmark.numbers import _bond
 from fokker.benchmark.plan import same_weights, with_steps
-from fokker.benchmark.table import _bond
 from fokker.cli import app
 from fokker.config import parse, read_toml
 from fokker.errors import FokkerError
@@ -107,6 +107,52 @@ def test_two_for_one_has_the_weights_of_diffusion_and_its_best_time(finished):
     assert weights[0] == weights[1]
     # A cell is a run like any other.
     call("sample", finished / "two-for-one-0", "-n", 10, "-o", finished / "few.npy")
+
+
+def test_cells_of_several_machines_are_one_benchmark_by_their_numbers_alone(
+    finished, arguments, tmp_path
+):
+    where = arguments.index("-o") + 1
+
+    def into(folder):
+        return [*arguments[:where], folder, *arguments[where + 1 :]]
+
+    call("benchmark", *into(tmp_path / "second"), "--seeds", 1, "--first-seed", 1)
+    assert not (tmp_path / "second" / "half-0").exists()
+    both = tmp_path / "both"
+    for source in (finished, tmp_path / "second"):
+        for cell in source.glob("*-[01]/cell.json"):
+            (both / cell.parent.name).mkdir(parents=True, exist_ok=True)
+            (both / cell.parent.name / "cell.json").write_bytes(cell.read_bytes())
+    output = call("benchmark", *into(both), "--seeds", 2)
+    assert ", seed" not in output
+    table = json.loads((both / "table.json").read_text())
+    one = json.loads((finished / "table.json").read_text())
+    two = json.loads((tmp_path / "second" / "table.json").read_text())
+    assert tuple(table["rows"]) == ROWS
+    for name in ROWS:
+        for key, column in table["rows"][name].items():
+            parts = (one["rows"][name][key], two["rows"][name][key])
+            assert column["values"] == [value for part in parts for value in part["values"]]
+    # the weights of a row that shares them are not among the numbers
+    (both / "two-for-one-0" / "cell.json").unlink()
+    call("benchmark", *into(both), "--seeds", 2)
+    record = json.loads((both / "two-for-one-0" / "run.json").read_text())
+    assert "shared_with" not in record["training"]
+    again = json.loads((both / "table.json").read_text())["rows"]["two-for-one"]
+    assert again["iid_js"] == table["rows"]["two-for-one"]["iid_js"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"molecule": ""}]'])
+def test_numbers_that_cannot_be_read_are_named(finished, arguments, tmp_path, text):
+    where = arguments.index("-o") + 1
+    cell = tmp_path / "out" / "half-0" / "cell.json"
+    cell.parent.mkdir(parents=True)
+    cell.write_text(text)
+    broken = [*arguments[:where], tmp_path / "out", *arguments[where + 1 :], "--seeds", 1]
+    output = " ".join(call("benchmark", *broken, code=2).split())
+    assert "cell.json: " in output
+    assert "and go on." in output
 
 
 def test_finished_cells_are_left_alone_and_seeds_are_added(finished, arguments):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..workflow.sample import sample
 from ..workflow.simulate import simulate
 from ..workflow.summary import summarise
 from ..workflow.train import train
+from .numbers import judged, keep
 
 Show = Callable[[str, int, int, str], None]
 """Told a label, units done, units in total and a note."""
@@ -32,11 +32,6 @@ SCAN_TIMES = (0.002, 0.005, 0.01, 0.02, 0.04)
 
 SCAN_SHARE = 5
 """A trial simulates this part of the steps."""
-
-
-def finished(cell: Path) -> bool:
-    """Whether a cell is complete."""
-    return bool(RunFolder(cell).read_record().get("cell_finished"))
 
 
 def run_cell(
@@ -73,16 +68,7 @@ def run_cell(
         _use(target, config, stop, show)
     if molecules:
         summarise(cell, molecules)
-    folder.note(cell_finished=True)
-
-
-def judged(cell: Path) -> tuple[Path, ...]:
-    """Folders of a finished cell with metrics: its validation molecules', or the cell itself."""
-    folder = RunFolder(cell)
-    if not folder.summary.exists():
-        return (cell,)
-    names = json.loads(folder.summary.read_bytes())["molecules"]
-    return tuple(folder.of_molecule(name).path for name in names)
+    keep(cell)
 
 
 def _use(target: Path, config: Config, stop: Stop | None, show: Show) -> None:
@@ -124,14 +110,6 @@ def _train(cell: Path, config: Config, stop: Stop | None, show: Show) -> None:
         ),
     )
     RunFolder(cell).note(trained=True)
-
-
-def training_seconds(cell: Path) -> float | None:
-    """Time of the optimiser steps alone, from the training log."""
-    log = RunFolder(cell).training_log
-    if not log.exists():
-        return None
-    return sum(json.loads(line)["seconds"] for line in log.read_text().splitlines())
 
 
 def _adopt(folder: RunFolder, config: Config, source: RunFolder) -> None:

@@ -76,11 +76,13 @@ class Plan:
     configs
         Configuration of each row, with the preset's steps and seed 0, in order.
     seeds
-        Number of seeds; they count from 0.
+        Number of seeds.
     budget
         Length of training.
     command
         The command that made it, printed above the table.
+    first_seed
+        Seeds count from it.
     """
 
     folder: Path
@@ -89,6 +91,12 @@ class Plan:
     seeds: int
     budget: Budget
     command: str
+    first_seed: int = 0
+
+    @property
+    def all_seeds(self) -> range:
+        """Every seed, in order."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     def cell(self, name: str, seed: int) -> Path:
         """Run folder of a row and seed."""

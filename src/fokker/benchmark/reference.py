@@ -22,6 +22,7 @@ from ..potential import MuellerBrown, bimodal_1d, bimodal_2d
 from ..workflow.folder import RunFolder, write_atomically
 from ..workflow.sample import SAMPLING_STREAM, SIMULATION_STREAM
 from ..workflow.source import dataset_of, load_reference, load_trajectory
+from .numbers import keep
 
 NAME = "reference dynamics"
 
@@ -39,7 +40,7 @@ def run_reference(cell: Path, config: Config, show: Callable[[str, int, int, str
     Parameters
     ----------
     cell
-        Folder for `metrics.json` and `run.json`.
+        Folder for `metrics.json`, `run.json` and `cell.json`.
     config
         Counts, integrator and seed; its experts are not read.
     show
@@ -92,5 +93,5 @@ def run_reference(cell: Path, config: Config, show: Callable[[str, int, int, str
                 "diverged": int(np.sum(np.asarray(state.stopped_at) >= 0)),
                 "diverged_at": [],
             },
-            cell_finished=True,
         )
+    keep(cell)

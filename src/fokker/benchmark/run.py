@@ -10,7 +10,8 @@ from ..errors import FokkerError
 from ..interruption import Interrupted, Stop
 from ..workflow.folder import RunFolder
 from .calibration import calibrate, steps_factor
-from .cell import Show, finished, run_cell
+from .cell import Show, run_cell
+from .numbers import finished
 from .plan import Plan, same_weights, with_steps
 from .reference import NAME as REFERENCE
 from .reference import POTENTIALS, run_reference
@@ -52,7 +53,7 @@ def run(
     with RunFolder(plan.folder).locked():
         plan.record()
         factors = _factors(plan, say)
-        for seed in range(plan.seeds):
+        for seed in plan.all_seeds:
             for name, config in _rows(plan):
                 cell = plan.cell(name, seed)
                 if finished(cell):
@@ -84,13 +85,16 @@ def _one(plan: Plan, name: str, seed: int, config: Config, stop: Stop | None, sh
     if name == REFERENCE:
         run_reference(cell, config, show)
         return
-    owner = _owner(plan.configs, name)
-    shared = None if owner == name else plan.cell(owner, seed)
+    owner = plan.cell(_owner(plan.configs, name), seed)
+    shared = owner if owner != cell and RunFolder(owner).checkpoint.is_dir() else None
     run_cell(cell, config, shared=shared, stop=stop, show=show)
 
 
 def _owner(configs: Mapping[str, Config], name: str) -> str:
-    """The first row with the same weights; it trains them, and its cells are finished before."""
+    """The first row with the same weights; it trains them, and its cells are finished before.
+
+    Where its numbers alone are left, the weights are trained again.
+    """
     return next(other for other, c in configs.items() if same_weights(c, configs[name]))
 
 

@@ -6,24 +6,18 @@ import csv
 import io
 import json
 import statistics
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import FokkerError
 from ..report.formats import number, spread
-from ..workflow.folder import RunFolder, write_atomically
-from .cell import finished, judged, training_seconds
+from ..workflow.folder import write_atomically
 from .figure import draw_residuals, draw_table
+from .numbers import RESIDUAL_TIME, Values, finished, numbers
 from .paper import CITATION, PAPER
 from .plan import Plan
 from .reference import NAME as REFERENCE
 
 RELATIVE_TO = "both"
 """Row that bond distances are divided by, seed by seed, as in the paper."""
-
-
-RESIDUAL_TIME = 1e-3
-"""Diffusion time at which the table states the Fokker-Planck residual."""
 
 
 class Column(NamedTuple):
@@ -58,7 +52,6 @@ COLUMNS = (
 )
 PARTS = tuple(dict.fromkeys(column.part for column in COLUMNS))
 
-Values = dict[str, float | None]
 Row = dict[str, dict[str, Any]]
 
 
@@ -75,21 +68,16 @@ def collect(plan: Plan) -> dict[str, Any]:
     cells: dict[str, dict[tuple[int, str], Values]] = {}
     floors: list[Values] = []
     residuals: dict[str, list[dict[str, Any]]] = {}
-    counts: dict[str, Any] = {}
+    counts: dict[str, int] = {}
     for name in (REFERENCE, *plan.configs):
-        for seed in range(plan.seeds):
+        for seed in plan.all_seeds:
             cell = plan.cell(name, seed)
-            for folder in judged(cell) if finished(cell) else ():
-                metrics, record = _read(folder)
-                of = folder.name if folder != cell else ""
-                cells.setdefault(name, {})[seed, of] = _values(cell, metrics, record)
-                floors.append(_floors(metrics))
-                if metrics.get("residual"):
-                    residuals.setdefault(name, []).append(metrics["residual"])
-                counts = {kind: metrics[kind]["n"] for kind in ("iid", "sim")}
-                counts["training"] = metrics["iid"]["n_training"]
-                counts["chains"] = record["simulation"]["chains"]
-                counts["simulated_steps"] = record["simulation"]["steps"]
+            for one in numbers(cell) if finished(cell) else ():
+                cells.setdefault(name, {})[seed, one.molecule] = one.values
+                floors.append(one.floor)
+                if one.residual:
+                    residuals.setdefault(name, []).append(one.residual)
+                counts = one.counts
     base = cells.get(RELATIVE_TO, {})
     for each in cells.values():
         for case, values in each.items():
@@ -181,62 +169,6 @@ def _as_csv(table: dict[str, Any]) -> str:
         cells = [row.get(key, {}).get(part) for key in keys for part in ("mean", "std")]
         writer.writerow([name, *("" if cell is None else repr(cell) for cell in cells)])
     return out.getvalue()
-
-
-def _read(cell: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    folder = RunFolder(cell)
-    try:
-        return json.loads(folder.metrics.read_bytes()), folder.read_record()
-    except (OSError, ValueError) as error:
-        raise FokkerError(f"{folder.metrics}: not readable; delete {cell} and go on.") from error
-
-
-def _values(cell: Path, metrics: dict[str, Any], record: dict[str, Any]) -> Values:
-    """Every column of one cell, but for those that need another cell."""
-    simulation = record["simulation"]
-    values: Values = {}
-    for kind in ("iid", "sim"):
-        found = metrics[kind]
-        values |= {f"{kind}_js": found["js"], f"{kind}_pmf": found["pmf"]}
-        values |= {f"{kind}_bond": _bond(found["bonds"], "w1")}
-        values |= {f"{kind}_failed": 100.0 * found["failed_fraction"]}
-        least = min(found["chirality"].values(), default=None)
-        values |= {f"{kind}_chirality": None if least is None else 100.0 * least}
-    first = simulation["diverged_at"]
-    return values | {
-        "diverged": simulation["diverged"],
-        "first_divergence": first[0] if first else None,
-        "force_time": simulation.get("t"),
-        "residual": _residual(metrics.get("residual")),
-        "steps": record.get("training", {}).get("steps"),
-        "training_seconds": training_seconds(cell),
-        "sampling_seconds": record["sampling"]["seconds"],
-        "steps_per_second": simulation["steps_per_second"],
-    }
-
-
-def _floors(metrics: dict[str, Any]) -> Values:
-    values: Values = {}
-    for kind in ("iid", "sim"):
-        found = metrics[kind]
-        values |= {f"{kind}_js": found["js_floor"], f"{kind}_pmf": found["pmf_floor"]}
-        values |= {f"{kind}_bond": _bond(found["bonds"], "floor")}
-    return values
-
-
-def _bond(bonds: dict[str, dict[str, float | None]], key: str) -> float | None:
-    """Mean over the peptide C-N bonds (over all bonds where there is none) in pm."""
-    peptide = [b for b in bonds if {atom.split("-")[-1] for atom in b.split()} == {"C", "N"}]
-    found = [bonds[label][key] for label in peptide or bonds]
-    known = [1e3 * value for value in found if value is not None]
-    return statistics.fmean(known) if known and len(known) == len(found) else None
-
-
-def _residual(residual: dict[str, Any] | None) -> float | None:
-    if not residual:
-        return None
-    nearest = min(range(len(residual["t"])), key=lambda i: abs(residual["t"][i] - RESIDUAL_TIME))
-    return residual["rms"][nearest]
 
 
 def _mean_curve(curves: list[dict[str, Any]]) -> dict[str, list[float]]:

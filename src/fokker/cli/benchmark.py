@@ -37,7 +37,13 @@ def benchmark(
             "changes. Repeatable.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each row, counted from 0.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each row.")] = 3,
+    first_seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Seeds count from it: of three seeds, each of three machines may do one."
+        ),
+    ] = 0,
     budget: Annotated[
         str | None,
         typer.Option(help="Training time of each run, for example 60s or 5m; default 60s."),
@@ -63,7 +69,9 @@ def benchmark(
 
     Every cell is a run folder, OUT/METHOD-SEED; many molecules are judged by those of
     --validation. Ctrl-C saves; the same command continues, and a
-    finished cell is never done again. Writes table.json, table.csv, table.md, table.svg and
+    finished cell is never done again. The table is made of the cell.json of each cell alone:
+    those of several machines, put in one folder with the plan.json and calibration.json of one of
+    them, are one benchmark. Writes table.json, table.csv, table.md, table.svg and
     table.png. In `--set`, `experts.*` means every expert.
     """
     stop = Stop()
@@ -101,7 +109,7 @@ def benchmark(
         where = out or Path("runs") / f"benchmark-{system}"
         with _Bars() as bars:
             table = run(
-                Plan(where, system, configs, seeds, length, command),
+                Plan(where, system, configs, seeds, length, command, first_seed),
                 stop=stop,
                 show=bars.show,
                 say=bars.say,
