@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from fokker import checkpoint, training
-from fokker.block import run_block
+from fokker.block import TrainingState, run_block
 from fokker.config import parse
 from fokker.data import prepare
 from fokker.dynamics import simulate
 from fokker.errors import FokkerError
 from fokker.interruption import Interrupted
 from fokker.model import AbstractEnergy
+from fokker.pool import Pool, Shares
 from fokker.presets import assignment, combine
 from fokker.refinement import GAP, RESTARTED, Refinement
 from fokker.stages import Stages, initial_model
@@ -98,11 +99,13 @@ def test_gradient_is_that_of_the_relative_entropy():
     assert abs(float(gradient) - (1.0 - 1.0 / k)) < 4 * error
 
 
-def test_a_simulation_comes_out_right_that_was_wrong():
+@pytest.mark.parametrize("lifetime", [0, 10])
+def test_a_simulation_comes_out_right_that_was_wrong(lifetime):
     """From a network that has learned nothing, with no other objective to speak of."""
     settings = config(
         "refinement.chains=256", "refinement.frames=4", "refinement.stride=20",
         "refinement.learning_rate=5e-3", "refinement.weight=2.0", "simulation.integrator.dt=0.1",
+        f"refinement.lifetime={lifetime}",
         "experts.0.training.objectives={dsm={weight=1e-6}, diffclf={weight=0}, torsion={weight=0}}",
         steps=600, width=32,
     )  # fmt: skip
@@ -127,6 +130,108 @@ def test_a_simulation_comes_out_right_that_was_wrong():
     assert np.abs(logs[GAP].mean()) < 0.2
     # 20,000 frames have a relative error of a percent; so have the chains of the last updates
     assert np.abs(covariance(state.average) - COVARIANCE).max() < 0.06
+
+
+def begun_at(stage, pool, n):
+    """The frame that each chain of an update began from."""
+    born = stage._born(jnp.asarray(n, jnp.int32))
+    return np.asarray(stage.ensemble.first_frames(pool, stage.restart, born))
+
+
+def test_chains_of_a_lifetime_begin_again_from_frames():
+    """Ages are spread evenly, every chain has its turn, and frames are drawn anew each time."""
+    stage, state, pool = refinement(config("refinement.lifetime=4"), dataset(500))
+    known = {row.tobytes() for row in np.asarray(pool.frames)}
+    seen, before = [], None
+    for n in range(13):
+        ages = n - np.asarray(stage._born(jnp.asarray(n)))
+        assert ages.min() >= 0
+        assert ages.max() == min(n, 3)
+        if n >= 3:
+            assert np.bincount(ages).tolist() == [2, 2, 2, 2]
+        begun = begun_at(stage, pool, n)
+        assert {row.tobytes() for row in begun} <= known
+        if before is not None:
+            changed = (begun != before).any(axis=(1, 2))
+            assert (changed == (ages == 0)).all()
+        seen.append(begun.tobytes())
+        before = begun
+    assert len(set(seen)) == 13
+    # a chain that has just begun is a stride away from its frame, whatever it was before
+    far = eqx.tree_at(lambda s: s.chains.x, state, state.chains.x + 50.0)
+    far = eqx.tree_at(lambda s: s.step, far, jnp.asarray(8, jnp.int32))
+    after, _ = run_block(stage, far, pool, 1)
+    young = np.asarray(stage._born(jnp.asarray(8))) == 8
+    away = np.abs(np.asarray(after.chains.x)).max(axis=(1, 2)) > 20.0
+    assert (away == ~young).all()
+
+
+def test_chains_without_a_lifetime_never_begin_again():
+    stage, _, pool = refinement(config(), dataset(100))
+    assert (begun_at(stage, pool, 0) == begun_at(stage, pool, 5000)).all()
+
+
+def test_each_chain_has_its_part_of_the_frames_of_its_molecule_and_all_frames_count_alike():
+    """Three chains of a molecule of 31 frames, two of one of 9, which come after 5 of another."""
+    stage, _, pool = refinement(config("refinement.chains=5"), dataset(60))
+    place, first, count = jnp.asarray([0, 0, 0, 1, 1]), jnp.asarray([0, 36]), jnp.asarray([31, 9])
+    numbered = jnp.arange(len(pool.frames), dtype=jnp.float32)[:, None, None]
+    pool = Pool(numbered, Shares(jnp.arange(2), first, count, jnp.asarray([0.5, 1.0])))
+    ensemble = eqx.tree_at(lambda e: e.place, stage.ensemble, place)
+    n = 20_000
+    drawn = np.asarray(ensemble.training_frames(pool, jax.random.key(0), n))[..., 0, 0].astype(int)
+    ends = [(0, 31 / 3), (31 / 3, 62 / 3), (62 / 3, 31), (36, 40.5), (40.5, 45)]
+    for frames, (low, high) in zip(drawn, ends, strict=True):
+        assert frames.min() == int(low)
+        assert frames.max() == int(np.ceil(high)) - 1
+    for own, (start, size) in ((drawn[:3], (0, 31)), (drawn[3:], (36, 9))):
+        counts = np.bincount(own.ravel() - start, minlength=size)
+        assert len(counts) == size
+        expected = own.size / size
+        assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_parts_take_the_noise_of_slow_motions_away():
+    """Two states that take turns every 1,000 frames: the mean over chains is that of all frames."""
+    positions = np.random.default_rng(0).normal(size=(20_000, 1, 2)).astype(np.float32)
+    positions[:, 0, 0] += np.where(np.arange(20_000) // 1_000 % 2, 10.0, -10.0)
+    stage, _, pool = refinement(config("refinement.chains=64"), prepare(positions, SYSTEM))
+    assert len(pool.frames) == 19_000  # a validation block of one state is left out
+    ensemble, truth = stage.ensemble, float(pool.frames[:, 0, 0].mean())
+    means = [
+        float(ensemble.training_frames(pool, jax.random.key(i), 1)[:, 0, 0, 0].mean())
+        for i in range(200)
+    ]
+    alike = float(pool.frames[:, 0, 0].std()) / 8
+    assert np.std(means) < 0.6 * alike
+    assert abs(np.mean(means) - truth) < 4 * np.std(means) / np.sqrt(200)
+
+
+def test_a_simulation_that_is_right_stays_right_whatever_the_lifetime():
+    """The energy of the data has no gap at any age of the chains."""
+    positions = np.random.default_rng(0).normal(size=(50_000, 1, 2)).astype(np.float32)
+    data, chains, updates = prepare(positions, SYSTEM), 64, 400
+    integrator = f"{{name='overdamped', dt={0.01 * SYSTEM.masses[0]}, friction=1.0}}"
+    for lifetime in (0, 1, 4):
+        settings = config(
+            f"refinement.lifetime={lifetime}", "refinement.frames=4", "refinement.stride=5",
+            f"refinement.chains={chains}", f"simulation.integrator={integrator}",
+            "refinement.learning_rate=1e-12", "experts.0.training.objectives={dsm={weight=1e-6}}",
+            steps=updates,
+        )  # fmt: skip
+        stage, state, pool = refinement(settings, data)
+        well = Harmonic(jnp.asarray(1.0))
+        stage = eqx.tree_at(lambda s: s.stage.frozen, stage, Harmonic(None))
+        optimiser = stage.stage.optimiser.init(well)
+        state = TrainingState(well, well, optimiser, state.step, state.chains)
+        gaps = []
+        for _ in range(updates // 200):
+            state, logs = run_block(stage, state, pool, 200)
+            gaps.append(2 * logs[GAP])
+        gaps = np.concatenate(gaps)
+        # |x|^2 / 2 has variance 1 and forgets by exp(-0.1) an update, or with each life
+        independent = chains * updates / (lifetime or 20)
+        assert abs(gaps.mean()) < 4 / np.sqrt(independent) + 4 / np.sqrt(4 * chains * updates)
 
 
 def test_a_broken_chain_begins_again_from_a_training_frame():

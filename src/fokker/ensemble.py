@@ -158,12 +158,37 @@ class Ensemble(eqx.Module):
         return whole & self._each(within, chains.x)
 
     def training_frames(self, pool: Pool, key: Key, n: int) -> Float[Array, "chains n beads dim"]:
-        """Training frames of the molecule of each chain, scaled."""
-        shape = (len(self.place), n)
+        """Training frames for each chain: of its molecule, and there of its own part of the frames.
+
+        In time order, parts differ in what is slow: the mean over all chains is known better than
+        that over frames drawn alike.
+        """
+        return self._frames(pool, jax.random.uniform(key, (len(self.place), n)))
+
+    def first_frames(
+        self, pool: Pool, key: Key, born: Int[Array, " chains"]
+    ) -> Float[Array, "chains beads dim"]:
+        """The training frame that each chain begins from at an update; always the same."""
+
+        def one(chain: Array, born: Array) -> Array:
+            key_of_chain = jax.random.fold_in(jax.random.fold_in(key, born), chain)
+            return jax.random.uniform(key_of_chain)
+
+        return self._frames(pool, jax.vmap(one)(jnp.arange(len(born)), born)[:, None])[:, 0]
+
+    def _frames(
+        self, pool: Pool, u: Float[Array, "chains n"]
+    ) -> Float[Array, "chains n beads dim"]:
+        """Frames of each chain at places from 0 to 1 in its part."""
         if pool.shares is None:
-            return pool.frames[jax.random.randint(key, shape, 0, len(pool.frames))]
-        first, count = pool.shares.first[self.place], pool.shares.count[self.place]
-        return pool.frames[first[:, None] + jax.random.randint(key, shape, 0, count[:, None])]
+            first, count = jnp.zeros_like(self.place), jnp.full_like(self.place, len(pool.frames))
+        else:
+            first, count = pool.shares.first[self.place], pool.shares.count[self.place]
+        before = jnp.searchsorted(self.place, self.place)
+        others = jnp.searchsorted(self.place, self.place, side="right") - before
+        part = (jnp.arange(len(self.place)) - before)[:, None]
+        rank = ((part + u) * (count / others)[:, None]).astype(jnp.int32)
+        return pool.frames[first[:, None] + jnp.minimum(rank, count[:, None] - 1)]
 
     def scaled(self, chains: State) -> Float[Array, "chains beads dim"]:
         """Positions as the model takes them."""

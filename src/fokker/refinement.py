@@ -6,10 +6,19 @@ the data to p is, up to a constant (Shell, J. Chem. Phys. 129, 144108, 2008),
     S = E_data energy(x, t) + log Z,        grad S = E_data grad energy - E_p grad energy.
 
 The mean over p is over chains that are simulated along with the training, a few steps between two
-updates, as in persistent contrastive divergence (Tieleman, ICML 2008). Score matching and telling
-times apart compare densities in each neighbourhood, and a state whose shape is learned a little too
-wide or too narrow comes out with the wrong weight; here the weights themselves are compared. The
-objectives of the expert go on beside it, so that what is learned at t spreads to the times above.
+updates, as in persistent contrastive divergence (Tieleman, ICML 2008). They answer a change of the
+weights only after the slowest motion, and weights that move faster run past the goal. So chains may
+have a lifetime, after which they begin again from frames, as in contrastive divergence (Hinton,
+Neural Comput. 14, 1771, 2002):
+
+    grad S  ~  E_data grad energy - E_age grad energy,
+
+which is zero where the dynamics leave the distribution of the data as it is, whatever the lifetime.
+
+Score matching and telling times apart compare densities in each neighbourhood, and a state whose
+shape is learned a little too wide or too narrow comes out with the wrong weight; here the weights
+themselves are compared. The objectives of the expert go on beside it, so that what is learned at t
+spreads to the times above.
 """
 
 from __future__ import annotations
@@ -23,12 +32,12 @@ import numpy as np
 import optax
 from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .block import AbstractStage, Culprit, TrainingState
 from .config import Config
 from .data import Dataset
-from .dynamics import Predicate
+from .dynamics import Predicate, State
 from .ensemble import Ensemble
 from .model import AbstractEnergy, AbstractScore
 from .parallel import gather, scatter
@@ -36,7 +45,7 @@ from .pool import Pool
 from .refinement_options import RefinementOptions
 from .stage import Stage
 from .system import System
-from .types import Scalar
+from .types import Key, Scalar
 
 GAP = "energy-gap"
 """Logged: mean energy of the frames minus that of the simulation, kT a degree of freedom."""
@@ -57,12 +66,15 @@ class Refinement(AbstractStage):
         The expert's own objectives, with the optimiser and the schedule of the refinement.
     ensemble
         What is simulated.
+    restart
+        Seed of the frames that chains begin from.
     held_out
         Held-out frames that the objectives are evaluated on: as many as while the expert trained.
     """
 
     stage: Stage
     ensemble: Ensemble
+    restart: Key
     n_steps: Int[Array, ""]
     options: RefinementOptions = eqx.field(static=True)
     held_out: int = eqx.field(static=True)
@@ -103,7 +115,7 @@ class Refinement(AbstractStage):
         """
         options = config.refinement
         key = jax.random.fold_in(jax.random.key(np.uint32(seed % 2**32)), 2)
-        noise, pick, velocity = jax.random.split(key, 3)
+        noise, restart, velocity = jax.random.split(key, 3)
         ensemble = Ensemble.create(
             config.simulation, options.chains, system, dataset, stage.features, stage.frozen,
             noise, is_broken,
@@ -111,13 +123,14 @@ class Refinement(AbstractStage):
         refinement = Refinement(
             stage=stage,
             ensemble=ensemble,
+            restart=restart,
             n_steps=stage.n_steps,
             options=options.model_copy(update={"steps": 1}),
             held_out=config.experts[config.simulating_expert].training.batch_size,
             sharding=stage.sharding,
         )
-        frames = ensemble.training_frames(dataset.pool, pick, 1)[:, 0]
-        return refinement, dataclasses.replace(state, chains=ensemble.begin(frames, velocity))
+        first = ensemble.first_frames(dataset.pool, restart, jnp.zeros(options.chains, jnp.int32))
+        return refinement, dataclasses.replace(state, chains=ensemble.begin(first, velocity))
 
     @property
     def keeps_best(self) -> bool:
@@ -151,26 +164,24 @@ class Refinement(AbstractStage):
 
     def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """Simulate a little, then one optimiser step."""
-        options, ensemble, chains = self.options, self.ensemble, state.chains
-        assert chains is not None
+        options, ensemble = self.options, self.ensemble
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), state.step)
         pick, velocity = jax.random.split(key)
-        batch, data = scatter(
+        batch, data, first = scatter(
             (
                 self.stage.draw(pool, state.step),
                 ensemble.training_frames(pool, pick, options.frames),
+                ensemble.first_frames(pool, self.restart, self._born(state.step)),
             ),
             self.sharding,
         )
         made = state.step * options.stride
         model = self.model(state.parameters)
+        assert state.chains is not None
+        chains = self._renewed(state.chains, ensemble.begin(first, velocity), state.step)
         chains = ensemble.advance(model, chains, made, options.stride)
         sound = ensemble.sound(chains)
-        chains = jax.tree.map(
-            lambda old, new: jnp.where(sound[:, None, None], old, new),
-            chains,
-            ensemble.begin(data[:, 0], velocity),
-        )
+        chains = _where(sound, chains, ensemble.begin(data[:, 0], velocity))
 
         def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
             total, means = self.stage.objective(parameters, batch)
@@ -187,6 +198,20 @@ class Refinement(AbstractStage):
             "gradient_norm": optax.tree.norm(gradient),
         }
         return gather((new, log), self.sharding)
+
+    def _born(self, step: Int[Array, ""]) -> Int[Array, " chains"]:
+        """Update at which each chain began; ages are spread evenly over the lifetime."""
+        n, lifetime = self.options.chains, self.options.lifetime
+        if lifetime == 0:
+            return jnp.zeros(n, jnp.int32)
+        head_start = (np.arange(n) * lifetime // n).astype(np.int32)
+        return jnp.maximum(step - (step + head_start) % lifetime, 0)
+
+    def _renewed(self, chains: State, new: State, step: Int[Array, ""]) -> State:
+        """Chains of which those that have lived their time are new."""
+        if self.options.lifetime == 0:
+            return chains
+        return _where(self._born(step) < step, chains, new)
 
     def losses(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
@@ -215,3 +240,8 @@ class Refinement(AbstractStage):
     def on_one_device(self) -> Refinement:
         """The same stage, spread over nothing."""
         return dataclasses.replace(self, stage=self.stage.on_one_device(), sharding=None)
+
+
+def _where(old: Bool[Array, " chains"], chains: State, new: State) -> State:
+    """Chains of which those that are not old are new."""
+    return jax.tree.map(lambda a, b: jnp.where(old[:, None, None], a, b), chains, new)

@@ -39,6 +39,13 @@ class RefinementOptions(Options):
         lt=2**31,
         description="training frames of its molecule that each is compared with at an update",
     )
+    lifetime: int = Field(
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="updates after which a chain begins again from a training frame; 0: chains go "
+        "on for ever",
+    )
     batch_size: int = Field(
         default=64, ge=1, lt=2**31, description="frames a step of the expert's objectives"
     )

@@ -102,8 +102,7 @@ def evaluate(
         baseline.reference,
         sim_chains=(simulated.get("chains") or 1) if simulation is None else 1,
     )
-    on_message("Fokker-Planck residual")
-    residual = residual_against_time(loaded, baseline.scaled)
+    residual = residual_against_time(loaded, baseline.scaled, on_message)
     metrics = {
         "system": system.name,
         "method": loaded.config.method,
@@ -185,7 +184,9 @@ def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> Baseline | 
 
 
 def residual_against_time(
-    loaded: LoadedRun, frames: Float[np.ndarray, "frames beads dim"]
+    loaded: LoadedRun,
+    frames: Float[np.ndarray, "frames beads dim"],
+    on_message: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any] | None:
     """Exact Fokker-Planck residual, R / D, of every conservative expert, on noised frames.
 
@@ -195,6 +196,8 @@ def residual_against_time(
         The run.
     frames
         Scaled training frames.
+    on_message
+        Told the time that is next.
 
     Returns
     -------
@@ -209,13 +212,18 @@ def residual_against_time(
     chosen = jnp.asarray(frames[:: max(1, len(frames) // n_frames)][:n_frames])
     process = loaded.config.process.build()
     rows: dict[str, list[float]] = {"t": [], "rms": [], "median": [], "mean": [], "not_finite": []}
-    for index, expert in enumerate(loaded.model.experts):
-        if not isinstance(expert, AbstractEnergy):
-            continue
+    experts = [
+        (index, expert)
+        for index, expert in enumerate(loaded.model.experts)
+        if isinstance(expert, AbstractEnergy)
+    ]
+    for place, (index, expert) in enumerate(experts):
         low, high = loaded.model.interval(index)
         low = max(low, T_MIN)
         times = np.geomspace(low, high * 0.999, n_times)
-        for t in times:
+        for k, t in enumerate(times):
+            done, total = place * n_times + k, len(experts) * n_times
+            on_message(f"Fokker-Planck residual at t = {t:.2g} ({done + 1} of {total})")
             found = np.asarray(
                 _residuals(
                     expert,
