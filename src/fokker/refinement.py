@@ -164,22 +164,23 @@ class Refinement(AbstractStage):
 
     def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """Simulate a little, then one optimiser step."""
-        options, ensemble = self.options, self.ensemble
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), state.step)
+        options, ensemble, step = self.options, self.ensemble, state.step
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), step)
         pick, velocity = jax.random.split(key)
         batch, data, first = scatter(
             (
-                self.stage.draw(pool, state.step),
+                self.stage.draw(pool, step),
                 ensemble.training_frames(pool, pick, options.frames),
-                ensemble.first_frames(pool, self.restart, self._born(state.step)),
+                ensemble.first_frames(pool, self.restart, self._born(step)),
             ),
             self.sharding,
         )
-        made = state.step * options.stride
-        model = self.model(state.parameters)
         assert state.chains is not None
-        chains = self._renewed(state.chains, ensemble.begin(first, velocity), state.step)
-        chains = ensemble.advance(model, chains, made, options.stride)
+        chains = state.chains
+        if options.lifetime:
+            chains = _where(self._born(step) < step, chains, ensemble.begin(first, velocity))
+        model = self.model(state.parameters)
+        chains = ensemble.advance(model, chains, step * options.stride, options.stride)
         sound = ensemble.sound(chains)
         chains = _where(sound, chains, ensemble.begin(data[:, 0], velocity))
 
@@ -200,18 +201,12 @@ class Refinement(AbstractStage):
         return gather((new, log), self.sharding)
 
     def _born(self, step: Int[Array, ""]) -> Int[Array, " chains"]:
-        """Update at which each chain began; ages are spread evenly over the lifetime."""
+        """Update at which each chain began last; ages are spread evenly over the lifetime."""
         n, lifetime = self.options.chains, self.options.lifetime
         if lifetime == 0:
             return jnp.zeros(n, jnp.int32)
         head_start = (np.arange(n) * lifetime // n).astype(np.int32)
         return jnp.maximum(step - (step + head_start) % lifetime, 0)
-
-    def _renewed(self, chains: State, new: State, step: Int[Array, ""]) -> State:
-        """Chains of which those that have lived their time are new."""
-        if self.options.lifetime == 0:
-            return chains
-        return _where(self._born(step) < step, chains, new)
 
     def losses(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
