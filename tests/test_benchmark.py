@@ -153,6 +153,7 @@ def test_numbers_that_cannot_be_read_are_named(finished, arguments, tmp_path, te
     output = " ".join(call("benchmark", *broken, code=2).split())
     assert "cell.json: " in output
     assert "and go on." in output
+    assert "seed 0" not in output  # before anything is trained
 
 
 def test_finished_cells_are_left_alone_and_seeds_are_added(finished, arguments):

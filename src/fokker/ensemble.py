@@ -47,7 +47,7 @@ class Ensemble(eqx.Module):
     force
         At the time of the simulation; neither its model nor its features are read.
     place
-        Of each chain, the place of its molecule among the shares of the pool.
+        Of each chain, the place of its molecule among the shares of the pool, in ascending order.
     noise_words
         Seed of the noise of the chains.
     """

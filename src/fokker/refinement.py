@@ -167,18 +167,19 @@ class Refinement(AbstractStage):
         options, ensemble, step = self.options, self.ensemble, state.step
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), step)
         pick, velocity = jax.random.split(key)
+        born = self._born(step)
         batch, data, first = scatter(
             (
                 self.stage.draw(pool, step),
                 ensemble.training_frames(pool, pick, options.frames),
-                ensemble.first_frames(pool, self.restart, self._born(step)),
+                ensemble.first_frames(pool, self.restart, born),
             ),
             self.sharding,
         )
         assert state.chains is not None
         chains = state.chains
         if options.lifetime:
-            chains = _where(self._born(step) < step, chains, ensemble.begin(first, velocity))
+            chains = _where(born < step, chains, ensemble.begin(first, velocity))
         model = self.model(state.parameters)
         chains = ensemble.advance(model, chains, step * options.stride, options.stride)
         sound = ensemble.sound(chains)

@@ -37,7 +37,7 @@ class RefinementOptions(Options):
         default=4,
         ge=1,
         lt=2**31,
-        description="training frames of its molecule that each is compared with at an update",
+        description="training frames of its part of them that each is compared with at an update",
     )
     lifetime: int = Field(
         default=0,

@@ -82,7 +82,7 @@ def judged(cell: Path) -> tuple[Path, ...]:
     return tuple(folder.of_molecule(name).path for name in names)
 
 
-def training_seconds(cell: Path) -> float | None:
+def _training_seconds(cell: Path) -> float | None:
     """Time of the optimiser steps alone, from the training log."""
     log = RunFolder(cell).training_log
     if not log.exists():
@@ -129,7 +129,7 @@ def _values(cell: Path, metrics: dict[str, Any], record: dict[str, Any]) -> Valu
         "force_time": simulation.get("t"),
         "residual": _residual(metrics.get("residual")),
         "steps": record.get("training", {}).get("steps"),
-        "training_seconds": training_seconds(cell),
+        "training_seconds": _training_seconds(cell),
         "sampling_seconds": record["sampling"]["seconds"],
         "steps_per_second": simulation["steps_per_second"],
     }

@@ -52,6 +52,7 @@ def run(
     """
     with RunFolder(plan.folder).locked():
         plan.record()
+        collect(plan)  # numbers that cannot be read are better known before than after training
         factors = _factors(plan, say)
         for seed in plan.all_seeds:
             for name, config in _rows(plan):
