@@ -24,8 +24,8 @@ def training(method, experts, **steps):
     return ["train", "mixture-2d", "-m", method, *every, *some]
 
 
-REFINED = [f"-srefinement.{k}={v}" for k, v in {"steps": 20, "stride": 5, "chains": 64}.items()]
-ONE = [*training("diffusion", 1), *REFINED]
+REFINEMENT = {"steps": 20, "stride": 5, "chains": 64, "lifetime": 7}
+ONE = [*training("diffusion", 1), *(f"-srefinement.{k}={v}" for k, v in REFINEMENT.items())]
 SIMULATE = ["--chains", "8", "--steps", "400", "--stride", "20"]
 
 
@@ -80,6 +80,10 @@ for sharding in (None, parallel.split(12, "chains"), parallel.split(7, "chains")
     if sharding is not None and sharding.num_devices == 4:
         assert blocks[-1].state.chains.x.sharding.is_fully_replicated
         assert blocks[-1].state.stopped_at[3] == 0
+key = jax.random.key(3)
+shared = parallel.share({"key": key}, parallel.split(12, "chains"))["key"]
+assert shared.sharding.is_fully_replicated and shared.sharding.num_devices == 4
+np.testing.assert_array_equal(jax.random.key_data(shared), jax.random.key_data(key))
 np.testing.assert_array_equal(found[0], found[2])
 np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-4)
 print(np.isnan(found[1]).mean() == 1 / 12)

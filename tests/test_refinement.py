@@ -167,8 +167,12 @@ def test_chains_of_a_lifetime_begin_again_from_frames():
 
 
 def test_chains_without_a_lifetime_never_begin_again():
-    stage, _, pool = refinement(config(), dataset(100))
-    assert (begun_at(stage, pool, 0) == begun_at(stage, pool, 5000)).all()
+    stage, state, pool = refinement(config(), dataset(100))
+    for n in (0, 8, 5000):
+        far = eqx.tree_at(lambda s: s.chains.x, state, state.chains.x + 50.0)
+        far = eqx.tree_at(lambda s: s.step, far, jnp.asarray(n, jnp.int32))
+        after, _ = run_block(stage, far, pool, 1)
+        assert (np.abs(np.asarray(after.chains.x)).max(axis=(1, 2)) > 20.0).all()
 
 
 def test_each_chain_has_its_part_of_the_frames_of_its_molecule_and_all_frames_count_alike():

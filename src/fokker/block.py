@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from .dynamics import State
 from .model import AbstractScore
-from .parallel import ready, share
+from .parallel import gather, ready, share
 from .pool import Pool
 from .types import Scalar
 
@@ -158,4 +158,5 @@ def _run_block(
         return state, {name: logs[name].at[i].set(log[name]) for name in logs}
 
     logs = {name: jnp.zeros(MAX_BLOCK) for name in (*stage.logged, "loss", "gradient_norm")}
-    return jax.lax.fori_loop(0, n_steps, step, (state, logs))
+    after = jax.lax.fori_loop(0, n_steps, step, (state, logs))
+    return gather(after, stage.sharding)  # the loop may carry parts, and the next call wants all

@@ -193,6 +193,9 @@ def share(tree: Tree, sharding: NamedSharding | None) -> Tree:
     whole = replicated(sharding)
 
     def put(leaf: jax.Array) -> jax.Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            impl = jax.random.key_impl(leaf)
+            return jax.random.wrap_key_data(put(jax.random.key_data(leaf)), impl=impl)
         host = np.asarray(leaf)
         return jax.make_array_from_callback(host.shape, whole, lambda index: host[index])
 

@@ -167,18 +167,15 @@ class Refinement(AbstractStage):
         options, ensemble, step = self.options, self.ensemble, state.step
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), step)
         pick, velocity = jax.random.split(key)
-        born = self._born(step)
-        batch, data, first = scatter(
-            (
-                self.stage.draw(pool, step),
-                ensemble.training_frames(pool, pick, options.frames),
-                ensemble.first_frames(pool, self.restart, born),
-            ),
+        batch, data = scatter(
+            (self.stage.draw(pool, step), ensemble.training_frames(pool, pick, options.frames)),
             self.sharding,
         )
         assert state.chains is not None
         chains = state.chains
         if options.lifetime:
+            born = self._born(step)
+            first = scatter(ensemble.first_frames(pool, self.restart, born), self.sharding)
             chains = _where(born < step, chains, ensemble.begin(first, velocity))
         model = self.model(state.parameters)
         chains = ensemble.advance(model, chains, step * options.stride, options.stride)
@@ -204,8 +201,6 @@ class Refinement(AbstractStage):
     def _born(self, step: Int[Array, ""]) -> Int[Array, " chains"]:
         """Update at which each chain began last; ages are spread evenly over the lifetime."""
         n, lifetime = self.options.chains, self.options.lifetime
-        if lifetime == 0:
-            return jnp.zeros(n, jnp.int32)
         head_start = (np.arange(n) * lifetime // n).astype(np.int32)
         return jnp.maximum(step - (step + head_start) % lifetime, 0)
 
