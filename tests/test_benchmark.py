@@ -1,6 +1,7 @@
 """The benchmark command on a toy system of seconds: resumable, honest, and the same for a seed."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from fokker.benchmark import Budget, Plan
@@ -16,6 +18,7 @@ from fokker.benchmark import run as run_plan
 from fokker.benchmark.numbers import _bond
 from fokker.benchmark.plan import same_weights, with_steps
 from fokker.cli import app
+from fokker.cli.benchmark import _pieces
 from fokker.config import parse, read_toml
 from fokker.errors import FokkerError
 from fokker.interruption import Interrupted, Stop
@@ -297,3 +300,18 @@ def test_many_molecules_are_judged_by_each_never_trained_on(tmp_path):
     assert (tmp_path / "out" / "diffusion-0" / "molecules.json").exists()
     text = (tmp_path / "out" / "table.md").read_text()
     assert "each molecule never trained on (ALA-VAL, SER-ALA)" in text
+
+
+@pytest.mark.parametrize(("width", "pieces"), [(40, 6), (64, 3), (200, 1)])
+def test_a_table_is_parted_at_columns_and_no_number_is_cut(width, pieces):
+    headings = ["method", *(f"column {i}" for i in range(6))]
+    lines = [[name, *(f"0.00{i}2345 ± 0.00011" for i in range(6))] for name in ("both", "fokker")]
+    console = Console(width=width, file=io.StringIO())
+    for piece in _pieces("title", headings, lines, width):
+        console.print(piece)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("method") == pieces
+    for number, heading in zip(lines[0][1:], headings[1:], strict=True):
+        assert text.count(number) == len(lines)
+        assert text.count(heading) == 1

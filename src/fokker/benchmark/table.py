@@ -204,4 +204,6 @@ def _entry(row: Row, key: str) -> str:
         return ""
     if key == "force_time":
         return f"{mean:g}"
+    if key == "steps":
+        return f"{mean:,.0f}"  # seeds differ by what rounding left
     return spread(mean, std) if std else number(mean)

@@ -115,7 +115,8 @@ def benchmark(
                 say=bars.say,
             )
         for part in PARTS:
-            console.print(_screen(f"{system}: {part}", *as_text(table, part)))
+            for piece in _pieces(f"{system}: {part}", *as_text(table, part), console.width):
+                console.print(piece)
         console.print(table["budget"])
         console.print(f"table: {where / 'table.md'}")
 
@@ -130,12 +131,26 @@ def _variant(text: str) -> tuple[str, dict[str, Any]]:
     return name, {**read_toml(Path(path)), "name": name}
 
 
-def _screen(title: str, headings: list[str], lines: list[list[str]]) -> Table:
+def _pieces(title: str, headings: list[str], lines: list[list[str]], width: int) -> list[Table]:
+    """Tables of as many columns as fit into the width beside the first one, so no number is cut."""
+    columns = list(zip(headings, *lines, strict=True))
+    needed = [2 + max(map(len, column)) for column in columns]
+    pieces, used = [[columns[0]]], needed[0]
+    for column, more in zip(columns[1:], needed[1:], strict=True):
+        if used + more > width and len(pieces[-1]) > 1:
+            pieces.append([columns[0]])
+            used = needed[0]
+        pieces[-1].append(column)
+        used += more
+    return [_screen(title, piece) for piece in pieces]
+
+
+def _screen(title: str, columns: list[tuple[str, ...]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
-    for heading in headings:
-        first = heading == "method"
+    for index, (heading, *_) in enumerate(columns):
+        first = index == 0
         table.add_column(heading, justify="left" if first else "right", no_wrap=first)
-    for line in lines:
+    for line in zip(*(cells for _, *cells in columns), strict=True):
         table.add_row(*line)
     return table
 
