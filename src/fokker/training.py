@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,14 +15,14 @@ from jax.sharding import NamedSharding
 from jaxtyping import Float
 
 from . import checkpoint, held_out, parallel, training_log
-from .block import MAX_BLOCK, AbstractStage, ready_block, run_block
+from .block import MAX_BLOCK, AbstractStage, TrainingState, ready_block, run_block
 from .config import Config
 from .data import Dataset
 from .dynamics import Predicate
 from .errors import FokkerError
 from .held_out import Best
 from .interruption import Interrupted
-from .model import Mixture
+from .model import AbstractScore, Mixture
 from .pool import Pool
 from .stages import Stages, initial_model
 from .system import System
@@ -112,69 +112,99 @@ def train(
     many = dataset.many
     inputs = None if many is None else many.inputs
     first = pretrained or initial_model(config, system, dataset.training, inputs)
-    model = first
-    start, counter, restored = 0, 0, None
-    primary = parallel.is_primary()
-    if not resume:
-        if primary:
-            log.unlink(missing_ok=True)
-    else:
-        path = checkpoint.latest(folder)
-        progress = checkpoint.read_manifest(path)["progress"]
-        start, counter = progress["stage"], progress["counter"]
-        model = checkpoint.load(path, "model", inference_group(model, start_frames))["model"]
-        restored = path if progress["step"] else None
-        if primary:
-            training_log.rewind(log, start, progress["step"])
+    model, begin, newest = first, _Position(), None
+    if resume:
+        newest = checkpoint.latest(folder)
+        progress = checkpoint.read_manifest(newest)["progress"]
+        begin = _Position(*(progress[name] for name in _Position._fields))
+        model = checkpoint.load(newest, "model", inference_group(first, start_frames))["model"]
+    if parallel.is_primary() and resume:
+        training_log.rewind(log, begin.stage, begin.step)
+    elif parallel.is_primary():
+        log.unlink(missing_ok=True)
+    saver = _Saver(folder, metadata, start_frames, begin.counter)
     stages = Stages(config, system, dataset, is_broken, sharding)
     validation = dataset.validation_pool(held_out.FRAMES) if len(dataset.validation) else None
-    for index in filter(config.steps_of, range(start, len(stages))):
+    for index in filter(config.steps_of, range(begin.stage, len(stages))):
         origin = first if index < len(config.experts) else model
         expert, stage, state, pool = stages.create(index, origin)
+        continued = newest if begin.step and index == begin.stage else None
         best = None
         if stage.keeps_best and validation is not None:
             loss = np.inf
-            if pretrained is not None and restored is None:
+            if pretrained is not None and continued is None:
                 loss = held_out.losses(stage, state.average, validation)["loss"]
             best = Best.create(state.average, loss)
-        if restored is not None:
-            state = checkpoint.load(restored, "training", state)
+        if continued is not None:
+            state = checkpoint.load(continued, "training", state)
             if best is not None:
-                best = checkpoint.load(restored, "best", best)
-            restored = None
+                best = checkpoint.load(continued, "best", best)
 
         name, total = config.name_of(index), int(stage.n_steps)
-        following, last_saved = config.next_stage(index + 1), time.monotonic()
+        following = config.next_stage(index + 1)
         for block in _blocks(stage, state, pool, validation, dataset, should_stop):
-            state, record = block.state, block.record
-            counter += block.length
-            done = record["step"] == total
-            kept = average = parallel.local(state.average)
-            if best is not None:
-                if "validation" in record:
-                    loss = record["validation"]["loss"]
-                    best = best.updated(average, record["step"], loss)
-                kept = best.weights if np.isfinite(best.lowest) else average
-                if done:
-                    record["kept"] = int(best.step)
+            state, record, step = block.state, block.record, block.record["step"]
+            done = step == total
+            best, kept = _keep(best, state, record)
+            if done and best is not None:
+                record["kept"] = int(best.step)
             model = _with_expert(model, expert, stage.model(kept))
-            if primary:
+            saver.counter += block.length
+            if parallel.is_primary():
                 training_log.append(log, {"stage": index, "name": name, **record})
-            on_progress(Progress(index, len(stages), record["step"], total, record["terms"]))
+            on_progress(Progress(index, len(stages), step, total, record["terms"]))
             if done and best is not None and best.step < total:
                 on_message(_better_before(name, best, record["validation"]["loss"], total))
             stop = parallel.anywhere(should_stop())
-            due = done or stop or time.monotonic() - last_saved > CHECKPOINT_SECONDS
-            if due and primary:
-                step = 0 if done else record["step"]
-                position = {"stage": following if done else index, "step": step, "counter": counter}
-                groups = {"model": inference_group(model, start_frames), "training": state}
-                groups |= {} if best is None else {"best": best}
-                checkpoint.save(folder, counter, groups, {**metadata, "progress": position})
-                last_saved = time.monotonic()
+            if (done or stop or saver.is_due) and parallel.is_primary():
+                saver.save(following if done else index, 0 if done else step, model, state, best)
             if stop and not (done and following == len(stages)):
                 raise Interrupted
     return model
+
+
+class _Position(NamedTuple):
+    """Where a checkpoint is: its stage, the steps of this one, and those of all stages."""
+
+    stage: int = 0
+    step: int = 0
+    counter: int = 0
+
+
+@dataclass
+class _Saver:
+    """Writes checkpoints, numbered by the optimiser steps of all stages."""
+
+    folder: Path
+    metadata: dict[str, Any]
+    start_frames: Float[np.ndarray, "start beads dim"]
+    counter: int
+    last: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self.last > CHECKPOINT_SECONDS
+
+    def save(
+        self, stage: int, step: int, model: Mixture, state: TrainingState, best: Best | None
+    ) -> None:
+        groups = {"model": inference_group(model, self.start_frames), "training": state}
+        groups |= {} if best is None else {"best": best}
+        progress = _Position(stage, step, self.counter)._asdict()
+        checkpoint.save(self.folder, self.counter, groups, {**self.metadata, "progress": progress})
+        self.last = time.monotonic()
+
+
+def _keep(
+    best: Best | None, state: TrainingState, record: dict[str, Any]
+) -> tuple[Best | None, AbstractScore]:
+    """Return the best weights so far, of which the record may tell, and those to keep by now."""
+    average = parallel.local(state.average)
+    if best is None:
+        return None, average
+    if "validation" in record:
+        best = best.updated(average, record["step"], record["validation"]["loss"])
+    return best, best.weights if np.isfinite(best.lowest) else average
 
 
 @dataclass(frozen=True)
