@@ -325,7 +325,7 @@ def test_a_refinement_simulates_every_molecule(tmp_path):
         state, logs = run_block(stage, state, pool, 4)
         assert all(np.isfinite(values).all() for values in logs.values())
     assert logs[RESTARTED].mean() < 0.5
-    frames = ensemble.training_frames(pool, jax.random.key(1), 7)
+    frames = pool.frames[ensemble.training_rows(pool, jax.random.key(1), 7)]
     assert frames.shape == (6, 7, 10, 3)
     assert not frames[:3, :, 5:].any()
     assert frames[3:, :, 5:].any()
@@ -336,7 +336,7 @@ def test_a_chain_is_judged_as_its_own_molecule(tmp_path):
     corpus, (_, stage, state, pool) = refinement(write_folders(tmp_path)[0], 6)
     ensemble, parameters = stage.ensemble, randomise(state.parameters)
     model, t = stage.model(parameters), jnp.asarray(T_MIN)
-    x = ensemble.training_frames(pool, jax.random.key(1), 2)
+    x = pool.frames[ensemble.training_rows(pool, jax.random.key(1), 2)]
     alone = padded_features(corpus.many.systems[:1], corpus.many.vocabulary)
     alone = jax.tree.map(lambda leaf: leaf[0], alone)
     whole = jax.tree.map(lambda leaf: leaf[5], ensemble.own.features)

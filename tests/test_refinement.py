@@ -1,5 +1,6 @@
 """Refinement: its gradient is that of the relative entropy, and simulations come out right."""
 
+import dataclasses
 import json
 
 import equinox as eqx
@@ -16,7 +17,7 @@ from fokker.dynamics import simulate
 from fokker.errors import FokkerError
 from fokker.interruption import Interrupted
 from fokker.model import AbstractEnergy
-from fokker.pool import Pool, Shares
+from fokker.pool import Emphasis, Pool, Shares
 from fokker.presets import assignment, combine
 from fokker.refinement import GAP, RESTARTED, Refinement
 from fokker.stages import Stages, initial_model
@@ -135,7 +136,7 @@ def test_a_simulation_comes_out_right_that_was_wrong(lifetime):
 def begun_at(stage, pool, n):
     """The frame that each chain of an update began from."""
     born = stage._born(jnp.asarray(n, jnp.int32))
-    return np.asarray(stage.ensemble.first_frames(pool, stage.restart, born))
+    return np.asarray(pool.frames[stage.ensemble.first_rows(pool, stage.restart, born)])
 
 
 def test_chains_of_a_lifetime_begin_again_from_frames():
@@ -183,7 +184,7 @@ def test_each_chain_has_its_part_of_the_frames_of_its_molecule_and_all_frames_co
     pool = Pool(numbered, Shares(jnp.arange(2), first, count, jnp.asarray([0.5, 1.0])))
     ensemble = eqx.tree_at(lambda e: e.place, stage.ensemble, place)
     n = 20_000
-    drawn = np.asarray(ensemble.training_frames(pool, jax.random.key(0), n))[..., 0, 0].astype(int)
+    drawn = np.asarray(ensemble.training_rows(pool, jax.random.key(0), n))
     ends = [(0, 31 / 3), (31 / 3, 62 / 3), (62 / 3, 31), (36, 40.5), (40.5, 45)]
     for frames, (low, high) in zip(drawn, ends, strict=True):
         assert frames.min() == int(low)
@@ -203,7 +204,7 @@ def test_parts_take_the_noise_of_slow_motions_away():
     assert len(pool.frames) == 19_000  # a validation block of one state is left out
     ensemble, truth = stage.ensemble, float(pool.frames[:, 0, 0].mean())
     means = [
-        float(ensemble.training_frames(pool, jax.random.key(i), 1)[:, 0, 0, 0].mean())
+        float(pool.frames[ensemble.training_rows(pool, jax.random.key(i), 1), 0, 0].mean())
         for i in range(200)
     ]
     alike = float(pool.frames[:, 0, 0].std()) / 8
@@ -211,31 +212,76 @@ def test_parts_take_the_noise_of_slow_motions_away():
     assert abs(np.mean(means) - truth) < 4 * np.std(means) / np.sqrt(200)
 
 
-def test_a_simulation_that_is_right_stays_right_whatever_the_lifetime():
-    """The energy of the data has no gap at any age of the chains."""
+def emphasised(pool, factors):
+    """The same frames, each drawn so much more often than on average."""
+    factors = factors / factors.mean()
+    below = np.cumsum(factors) / factors.sum()
+    emphasis = Emphasis(jnp.asarray(below, jnp.float32), jnp.asarray(1 / factors, jnp.float32))
+    return dataclasses.replace(pool, emphasis=emphasis)
+
+
+def test_emphasised_frames_are_drawn_more_often_and_means_stay():
+    """Three chains of a molecule of 31 frames, two of one of 9, which come after 5 of another."""
+    stage, _, pool = refinement(config("refinement.chains=5"), dataset(60))
+    place, first, count = jnp.asarray([0, 0, 0, 1, 1]), jnp.asarray([0, 36]), jnp.asarray([31, 9])
+    pool = Pool(pool.frames, Shares(jnp.arange(2), first, count, jnp.asarray([0.5, 1.0])))
+    factors = np.random.default_rng(0).uniform(0.2, 3.0, len(pool.frames))
+    pool = emphasised(pool, factors)
+    ensemble = eqx.tree_at(lambda e: e.place, stage.ensemble, place)
+    n = 20_000
+    rows = ensemble.training_rows(pool, jax.random.key(0), n)
+    weights = np.asarray(ensemble.weights(pool, rows))
+    drawn, value = np.asarray(rows), np.asarray(pool.frames[:, 0, 0])
+    for chains, own in ((slice(3), slice(0, 31)), (slice(3, 5), slice(36, 45))):
+        counts = np.bincount(drawn[chains].ravel() - own.start, minlength=own.stop - own.start)
+        expected = counts.sum() * factors[own] / factors[own].sum()
+        assert np.abs(counts - expected).max() < 5 * np.sqrt(expected.max())
+        assert weights[chains].mean() == pytest.approx(1.0, abs=1e-5)
+        terms = weights[chains] * (value[drawn[chains]] - value[own].mean())
+        assert abs(terms.mean()) < 4 * terms.std() / np.sqrt(terms.size)
+    born = jnp.zeros(5, jnp.int32)
+    begun = np.asarray(ensemble.first_rows(pool, stage.restart, born))
+    assert (begun[:3] < 31).all()
+    assert (begun[3:] >= 36).all()
+
+
+@pytest.mark.parametrize(("lifetime", "emphasise"), [(0, 0), (1, 0), (4, 0), (1, 1), (4, 1)])
+def test_a_simulation_that_is_right_stays_right_whatever_the_lifetime(lifetime, emphasise):
+    """The energy of the data has no gap at any age of the chains, wherever these began."""
     positions = np.random.default_rng(0).normal(size=(50_000, 1, 2)).astype(np.float32)
     data, chains, updates = prepare(positions, SYSTEM), 64, 400
     integrator = f"{{name='overdamped', dt={0.01 * SYSTEM.masses[0]}, friction=1.0}}"
-    for lifetime in (0, 1, 4):
-        settings = config(
-            f"refinement.lifetime={lifetime}", "refinement.frames=4", "refinement.stride=5",
-            f"refinement.chains={chains}", f"simulation.integrator={integrator}",
-            "refinement.learning_rate=1e-12", "experts.0.training.objectives={dsm={weight=1e-6}}",
-            steps=updates,
-        )  # fmt: skip
-        stage, state, pool = refinement(settings, data)
-        well = Harmonic(jnp.asarray(1.0))
-        stage = eqx.tree_at(lambda s: s.stage.frozen, stage, Harmonic(None))
-        optimiser = stage.stage.optimiser.init(well)
-        state = TrainingState(well, well, optimiser, state.step, state.chains)
-        gaps = []
-        for _ in range(updates // 200):
-            state, logs = run_block(stage, state, pool, 200)
-            gaps.append(2 * logs[GAP])
-        gaps = np.concatenate(gaps)
-        # |x|^2 / 2 has variance 1 and forgets by exp(-0.1) an update, or with each life
-        independent = chains * updates / (lifetime or 20)
-        assert abs(gaps.mean()) < 4 / np.sqrt(independent) + 4 / np.sqrt(4 * chains * updates)
+    settings = config(
+        f"refinement.lifetime={lifetime}", f"refinement.emphasise={str(bool(emphasise)).lower()}",
+        "refinement.frames=4", "refinement.stride=5",
+        f"refinement.chains={chains}", f"simulation.integrator={integrator}",
+        "refinement.learning_rate=1e-12", "experts.0.training.objectives={dsm={weight=1e-6}}",
+        steps=updates,
+    )  # fmt: skip
+    stage, state, pool = refinement(settings, data)
+    variance = 1.0  # of |x|^2 / 2
+    if emphasise:
+        radius = np.linalg.norm(np.asarray(pool.frames)[:, 0], axis=1)
+        pool = emphasised(pool, np.where(radius > 2.0, 8.0, 1.0))
+        variance = float(np.mean(pool.emphasis.weight * (radius**2 / 2 - 1.0) ** 2))
+    well = Harmonic(jnp.asarray(1.0))
+    stage = eqx.tree_at(lambda s: s.stage.frozen, stage, Harmonic(None))
+    optimiser = stage.stage.optimiser.init(well)
+    state = TrainingState(well, well, optimiser, state.step, state.chains)
+    gaps = []
+    for _ in range(updates // 200):
+        state, logs = run_block(stage, state, pool, 200)
+        gaps.append(2 * logs[GAP])
+    gaps = np.concatenate(gaps)
+    # it forgets by exp(-0.1) an update, or with each life
+    independent = chains * updates / (lifetime or 20)
+    error = np.sqrt(variance / independent) + np.sqrt(variance / (4 * chains * updates))
+    assert abs(gaps.mean()) < 4 * error
+
+
+def test_chains_that_never_begin_again_cannot_start_from_rare_frames():
+    with pytest.raises(FokkerError, match=r"emphasise: .* set a lifetime"):
+        config("refinement.emphasise=true")
 
 
 def test_a_broken_chain_begins_again_from_a_training_frame():

@@ -157,28 +157,26 @@ class Ensemble(eqx.Module):
 
         return whole & self._each(within, chains.x)
 
-    def training_frames(self, pool: Pool, key: Key, n: int) -> Float[Array, "chains n beads dim"]:
+    def training_rows(self, pool: Pool, key: Key, n: int) -> Int[Array, "chains n"]:
         """Training frames for each chain: of its molecule, and there of its own part of the frames.
 
         In time order, parts differ in what is slow: the mean over all chains is known better than
-        that over frames drawn alike.
+        that over frames drawn alike. If rare frames are emphasised, parts are alike in probability.
         """
-        return self._frames(pool, jax.random.uniform(key, (len(self.place), n)))
+        return self._rows(pool, jax.random.uniform(key, (len(self.place), n)))
 
-    def first_frames(
+    def first_rows(
         self, pool: Pool, key: Key, born: Int[Array, " chains"]
-    ) -> Float[Array, "chains beads dim"]:
+    ) -> Int[Array, " chains"]:
         """The training frame that each chain begins from at an update; always the same."""
 
         def one(chain: Array, born: Array) -> Array:
             key_of_chain = jax.random.fold_in(jax.random.fold_in(key, born), chain)
             return jax.random.uniform(key_of_chain)
 
-        return self._frames(pool, jax.vmap(one)(jnp.arange(len(born)), born)[:, None])[:, 0]
+        return self._rows(pool, jax.vmap(one)(jnp.arange(len(born)), born)[:, None])[:, 0]
 
-    def _frames(
-        self, pool: Pool, u: Float[Array, "chains n"]
-    ) -> Float[Array, "chains n beads dim"]:
+    def _rows(self, pool: Pool, u: Float[Array, "chains n"]) -> Int[Array, "chains n"]:
         """Frames of each chain at places from 0 to 1 in its part."""
         if pool.shares is None:
             first, count = jnp.zeros_like(self.place), jnp.full_like(self.place, len(pool.frames))
@@ -187,15 +185,34 @@ class Ensemble(eqx.Module):
         before = jnp.searchsorted(self.place, self.place)
         others = jnp.searchsorted(self.place, self.place, side="right") - before
         part = (jnp.arange(len(self.place)) - before)[:, None]
-        rank = ((part + u) * (count / others)[:, None]).astype(jnp.int32)
-        return pool.frames[first[:, None] + jnp.minimum(rank, count[:, None] - 1)]
+        first, last = first[:, None], (first + count - 1)[:, None]
+        if pool.emphasis is None:
+            row = first + ((part + u) * (count / others)[:, None]).astype(jnp.int32)
+        else:
+            below = pool.emphasis.cumulative
+            low = jnp.where(first == 0, 0.0, below[first - 1])
+            place = low + (part + u) / others[:, None] * (below[last] - low)
+            row = jnp.searchsorted(below, place, side="right").astype(jnp.int32)
+        return jnp.clip(row, first, last)
+
+    def weights(self, pool: Pool, rows: Int[Array, "chains n"]) -> Float[Array, "chains n"] | None:
+        """What frames count for, their mean over each molecule one; None if all count alike."""
+        if (found := pool.weights(rows)) is None:
+            return None
+        size = len(self.place)
+        total = jax.ops.segment_sum(found.mean(axis=1), self.place, size)
+        chains = jax.ops.segment_sum(jnp.ones(size), self.place, size)
+        return found * (chains / total)[self.place][:, None]
 
     def scaled(self, chains: State) -> Float[Array, "chains beads dim"]:
         """Positions as the model takes them."""
         return (chains.x - self.force.offset) / self.force.scale
 
     def mean_energy(
-        self, model: AbstractEnergy, frames: Float[Array, "chains n beads dim"]
+        self,
+        model: AbstractEnergy,
+        frames: Float[Array, "chains n beads dim"],
+        weights: Float[Array, "chains n"] | None = None,
     ) -> Scalar:
         """Mean energy of scaled frames of the molecule of each chain, kT a degree of freedom."""
         beads, dim = frames.shape[2:]
@@ -205,7 +222,8 @@ class Ensemble(eqx.Module):
             energies = jax.vmap(lambda x: model.energy(x, self.force.t, features))(frames)
             return energies / (dim * (count(features.present, beads) - int(self.centred)))
 
-        return jnp.mean(self._each(one, frames))
+        energies = self._each(one, frames)
+        return jnp.mean(energies if weights is None else weights * energies)
 
     def _each(self, function: Callable[..., Any], *batched: Any) -> Any:
         """Map a function of `Own` and one chain over chains."""

@@ -64,7 +64,7 @@ class Pool(eqx.Module):
     emphasis: Emphasis | None = None
     labels: ForceLabels | None = None
 
-    def weights(self, index: Int[Array, " batch"]) -> Float[Array, " batch"] | None:
+    def weights(self, index: Int[Array, "*batch"]) -> Float[Array, "*batch"] | None:
         """What the losses of frames count for; None if all count alike."""
         return None if self.emphasis is None else self.emphasis.weight[index]
 

@@ -24,6 +24,7 @@ spreads to the times above.
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -55,6 +56,10 @@ RESTARTED = "restarted"
 
 MOST_RESTARTED = 0.02
 """Mean share of restarted chains over a block of updates that a refinement ends at."""
+
+
+Weights: TypeAlias = tuple[Float[Array, "chains frames"] | None, Float[Array, "chains 1"] | None]
+"""What frames, and chains by the frame they began from, count for; None if all count alike."""
 
 
 class Refinement(AbstractStage):
@@ -129,8 +134,10 @@ class Refinement(AbstractStage):
             held_out=config.experts[config.simulating_expert].training.batch_size,
             sharding=stage.sharding,
         )
-        first = ensemble.first_frames(dataset.pool, restart, jnp.zeros(options.chains, jnp.int32))
-        return refinement, dataclasses.replace(state, chains=ensemble.begin(first, velocity))
+        pool = dataset.pool
+        first = ensemble.first_rows(pool, restart, jnp.zeros(options.chains, jnp.int32))
+        chains = ensemble.begin(pool.frames[first], velocity)
+        return refinement, dataclasses.replace(state, chains=chains)
 
     @property
     def keeps_best(self) -> bool:
@@ -155,36 +162,42 @@ class Refinement(AbstractStage):
         parameters: AbstractScore,
         data: Float[Array, "chains frames beads dim"],
         simulated: Float[Array, "chains beads dim"],
+        weights: Weights = (None, None),
     ) -> Scalar:
         """`(E_data energy - E_p energy) / D`, with the gradient of the relative entropy over D."""
         model = self.model(parameters)
         assert isinstance(model, AbstractEnergy)
         energy = self.ensemble.mean_energy
-        return energy(model, data) - energy(model, simulated[:, None])
+        of_data, of_chains = weights
+        return energy(model, data, of_data) - energy(model, simulated[:, None], of_chains)
 
     def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """Simulate a little, then one optimiser step."""
         options, ensemble, step = self.options, self.ensemble, state.step
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), step)
         pick, velocity = jax.random.split(key)
-        batch, data = scatter(
-            (self.stage.draw(pool, step), ensemble.training_frames(pool, pick, options.frames)),
-            self.sharding,
-        )
+        alike = pool if options.emphasise else dataclasses.replace(pool, emphasis=None)
+        rows = ensemble.training_rows(alike, pick, options.frames)
+        batch, data = scatter((self.stage.draw(pool, step), pool.frames[rows]), self.sharding)
         assert state.chains is not None
-        chains = state.chains
+        chains, again = state.chains, ensemble.begin(data[:, 0], velocity)
+        weights: Weights = (None, None)
         if options.lifetime:
             born = self._born(step)
-            first = scatter(ensemble.first_frames(pool, self.restart, born), self.sharding)
-            chains = _where(born < step, chains, ensemble.begin(first, velocity))
+            first = ensemble.first_rows(alike, self.restart, born)
+            again = ensemble.begin(scatter(pool.frames[first], self.sharding), velocity)
+            chains = _where(born < step, chains, again)
+            if options.emphasise:
+                each = ensemble.weights(pool, rows), ensemble.weights(pool, first[:, None])
+                weights = scatter(each, self.sharding)
         model = self.model(state.parameters)
         chains = ensemble.advance(model, chains, step * options.stride, options.stride)
         sound = ensemble.sound(chains)
-        chains = _where(sound, chains, ensemble.begin(data[:, 0], velocity))
+        chains = _where(sound, chains, again)
 
         def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
             total, means = self.stage.objective(parameters, batch)
-            gap = self.gap(parameters, data, ensemble.scaled(chains))
+            gap = self.gap(parameters, data, ensemble.scaled(chains), weights)
             return total + options.weight * gap, {**means, GAP: gap}
 
         (total, means), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(state.parameters)

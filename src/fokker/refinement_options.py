@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .options import Options
 
@@ -46,6 +46,19 @@ class RefinementOptions(Options):
         description="updates after which a chain begins again from a training frame; 0: chains go "
         "on for ever",
     )
+    emphasise: bool = Field(
+        default=False,
+        description="chains begin from rare frames, and are compared with these, as often as the "
+        "expert is trained on them, each for less; needs a lifetime",
+    )
     batch_size: int = Field(
         default=64, ge=1, lt=2**31, description="frames a step of the expert's objectives"
     )
+
+    @model_validator(mode="after")
+    def _emphasis_is_forgotten(self) -> RefinementOptions:
+        if self.emphasise and not self.lifetime:
+            raise ValueError(
+                "emphasise: chains that go on for ever forget where they began; set a lifetime"
+            )
+        return self
