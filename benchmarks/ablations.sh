@@ -17,7 +17,7 @@ rows="$rows non-conservative strong unweighted weight-x0.01 weight-x0.1 weight-x
 rows="$rows fraction-0.0625 fraction-0.25 one-expert two-experts"
 if [ "$system" != mueller-brown ]; then
     # One bead has no torsions, and so dsm-only is no-diffclf.
-    rows="$rows no-torsion no-diffclf graph-transformer"
+    rows="$rows no-torsion no-diffclf graph-transformer refined"
 fi
 arguments=""
 for row in $rows; do
