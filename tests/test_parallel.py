@@ -24,8 +24,12 @@ def training(method, experts, **steps):
     return ["train", "mixture-2d", "-m", method, *every, *some]
 
 
-REFINEMENT = {"steps": 20, "stride": 5, "chains": 64, "lifetime": 7}
-ONE = [*training("diffusion", 1), *(f"-srefinement.{k}={v}" for k, v in REFINEMENT.items())]
+REFINEMENT = {"steps": 20, "stride": 5, "chains": 64, "lifetime": 7, "emphasise": "true"}
+ONE = [
+    *training("diffusion", 1),
+    "-sexperts.0.training.rare=0.5",
+    *(f"-srefinement.{k}={v}" for k, v in REFINEMENT.items()),
+]
 SIMULATE = ["--chains", "8", "--steps", "400", "--stride", "20"]
 
 
