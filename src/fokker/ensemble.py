@@ -196,7 +196,11 @@ class Ensemble(eqx.Module):
         return jnp.clip(row, first, last)
 
     def weights(self, pool: Pool, rows: Int[Array, "chains n"]) -> Float[Array, "chains n"] | None:
-        """What frames count for, their mean over each molecule one; None if all count alike."""
+        """What frames count for, their mean over each molecule one; None if all count alike.
+
+        `1 / (N p_i)` over its mean: that is one but for noise, by which the level of the energy,
+        which means nothing, would be multiplied.
+        """
         if (found := pool.weights(rows)) is None:
             return None
         size = len(self.place)

@@ -176,20 +176,18 @@ class Refinement(AbstractStage):
         options, ensemble, step = self.options, self.ensemble, state.step
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), step)
         pick, velocity = jax.random.split(key)
-        alike = pool if options.emphasise else dataclasses.replace(pool, emphasis=None)
-        rows = ensemble.training_rows(alike, pick, options.frames)
-        batch, data = scatter((self.stage.draw(pool, step), pool.frames[rows]), self.sharding)
+        source = pool if options.emphasise else dataclasses.replace(pool, emphasis=None)
+        born = self._born(step)
+        rows = ensemble.training_rows(source, pick, options.frames)
+        first = ensemble.first_rows(source, self.restart, born) if options.lifetime else rows[:, 0]
+        weights = ensemble.weights(source, rows), ensemble.weights(source, first[:, None])
+        batch, data, begun, weights = scatter(
+            (self.stage.draw(pool, step), pool.frames[rows], pool.frames[first], weights),
+            self.sharding,
+        )
         assert state.chains is not None
-        chains, again = state.chains, ensemble.begin(data[:, 0], velocity)
-        weights: Weights = (None, None)
-        if options.lifetime:
-            born = self._born(step)
-            first = ensemble.first_rows(alike, self.restart, born)
-            again = ensemble.begin(scatter(pool.frames[first], self.sharding), velocity)
-            chains = _where(born < step, chains, again)
-            if options.emphasise:
-                each = ensemble.weights(pool, rows), ensemble.weights(pool, first[:, None])
-                weights = scatter(each, self.sharding)
+        again = ensemble.begin(begun, velocity)
+        chains = _where(born < step, state.chains, again)
         model = self.model(state.parameters)
         chains = ensemble.advance(model, chains, step * options.stride, options.stride)
         sound = ensemble.sound(chains)
@@ -212,8 +210,13 @@ class Refinement(AbstractStage):
         return gather((new, log), self.sharding)
 
     def _born(self, step: Int[Array, ""]) -> Int[Array, " chains"]:
-        """Update at which each chain began last; ages are spread evenly over the lifetime."""
+        """Update at which each chain began last; ages are spread evenly over the lifetime.
+
+        Before the first one, for chains that go on for ever.
+        """
         n, lifetime = self.options.chains, self.options.lifetime
+        if lifetime == 0:
+            return jnp.full(n, -1, jnp.int32)
         head_start = (np.arange(n) * lifetime // n).astype(np.int32)
         return jnp.maximum(step - (step + head_start) % lifetime, 0)
 
