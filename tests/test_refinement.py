@@ -284,6 +284,11 @@ def test_chains_that_never_begin_again_cannot_start_from_rare_frames():
         config("refinement.emphasise=true")
 
 
+def test_rare_frames_that_nothing_emphasises_are_refused():
+    with pytest.raises(FokkerError, match=r"experts\.0\.training\.rare, which is 0"):
+        config("refinement.emphasise=true", "refinement.lifetime=5", "experts.*.training.rare=0")
+
+
 def test_a_broken_chain_begins_again_from_a_training_frame():
     data = dataset(200)
     stage, state, pool = refinement(config(), data, is_broken=lambda x: x[0, 0] > 0.0)

@@ -208,6 +208,12 @@ class Config(Options):
                 "a refinement needs an energy, and the expert that serves the time of the "
                 'simulation has kind = "score"; set refinement.steps = 0'
             )
+        if self.refinement.emphasise and not self.experts[self.simulating_expert].training.rare:
+            raise ValueError(
+                "refinement.emphasise: how rare frames are emphasised is said by "
+                f"experts.{self.simulating_expert}.training.rare, which is 0; set it, for example "
+                "to 0.5"
+            )
         return self
 
     @property
