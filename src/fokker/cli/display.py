@@ -47,7 +47,11 @@ class Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Show the speed of a task."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s", style="cyan")
+        return Text("" if speed is None else _per_second(speed), style="cyan")
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 10 or not rate else f"{rate:.2g}/s"
 
 
 class Bar:
@@ -90,7 +94,7 @@ class Bar:
         began, first = self._began[name]
         rate = (done - first) / (now - began) if now > began and done > first else 0.0
         left = f", {(total - done) / rate:,.0f} s left" if rate else ""
-        console.print(f"{name}  {done:,}/{total:,}  {rate:,.0f}/s{left}  {note}")
+        console.print(f"{name}  {done:,}/{total:,}  {_per_second(rate)}{left}  {note}")
 
 
 @contextlib.contextmanager
