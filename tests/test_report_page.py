@@ -455,3 +455,13 @@ def test_infinite_distances_are_not_shown_as_missing():
     (table,) = content.tables(metrics, None)
     assert table.rows[0].cells[0]["w1"] == "∞"
     assert table.worst == ["simulation: infinite, because frames are not finite"]
+
+
+@pytest.mark.parametrize(
+    ("noise", "note"),
+    [(6e-4, "1.20 × floor, 0.12 of it few chains"), (5e-5, "1.20 × floor"), (None, "1.20 × floor")],
+)
+def test_what_few_chains_add_is_said_where_it_can_be_seen(noise, note):
+    sim = {"js": 0.006, "js_floor": 0.005, "js_ratio": 1.2, "js_noise": noise}
+    metrics = Metrics.model_validate({"sim": sim})
+    assert content.tiles(metrics, Run(), [])[1].note == note

@@ -166,9 +166,23 @@ def monitor(progress: SimulationProgress) -> str:
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
-    """JS and PMF error of samples and simulation, with floors and failures."""
+    """JS and PMF error of samples and simulation, with floors and failures.
+
+    "noise" is what of JS the chains of a simulation make by being few.
+    """
     table = Table(title=f"{metrics['system']}, {metrics['method']}")
-    for name in ("", "against", "frames", "JS", "floor", "ratio", "PMF", "floor", "failed"):
+    for name in (
+        "",
+        "against",
+        "frames",
+        "JS",
+        "floor",
+        "ratio",
+        "noise",
+        "PMF",
+        "floor",
+        "failed",
+    ):
         table.add_column(name, justify="left" if name in ("", "against") else "right")
     reference = metrics.get("reference", {})
     for against, rows in ((metrics.get("against", "training"), metrics), ("reference", reference)):
@@ -182,6 +196,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
                     f"{row['js']:.4f}",
                     f"{row['js_floor']:.4f}",
                     f"{row['js_ratio']:.2f}" if row["js_ratio"] else "",
+                    "" if row["js_noise"] is None else f"{row['js_noise']:.4f}",
                     f"{row['pmf']:.3f}",
                     f"{row['pmf_floor']:.3f}",
                     f"{row['failed_fraction']:.2%}",

@@ -30,6 +30,7 @@ from .free_energy import (
     free_energy_2d,
 )
 from .geometry import GeometryLimits, chiral_hands, chirality, failed_frames, finite_frames
+from .noise import js_noise
 from .summary import compare, evaluate
 from .temperature import Temperature, kinetic_temperature
 from .wasserstein import wasserstein_1d
@@ -65,6 +66,7 @@ __all__ = [
     "joint_edges",
     "joint_size",
     "js_floor",
+    "js_noise",
     "kinetic_temperature",
     "native_contacts",
     "pmf_bins",

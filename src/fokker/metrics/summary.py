@@ -34,6 +34,7 @@ from .divergence import (
 from .floor import Floor, js_floor, pmf_floor
 from .folding import Sample, folding, folding_threshold, native_contacts
 from .geometry import GeometryLimits, chirality, failed_frames, finite_frames, labels
+from .noise import js_noise
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class _Set:
     failed: np.ndarray
     inefficiency: float
     blocks: Blocks
+    chains: int
 
     @property
     def plane(self) -> np.ndarray:
@@ -87,7 +89,8 @@ def compare(
         `n`, `n_training`, `failed_fraction`, `nan_fraction`; `js`, `js_standard_error`, `js_floor`,
         `js_floor_std`, `js_ratio` and `pmf`, `pmf_floor`, `pmf_floor_std`, `pmf_ratio` (a ratio is
         the metric over its floor) in the plane of the first two collective variables, with
-        `js_bootstrap_error` and `pmf_bootstrap_error`; `correlation_time` (frames of a chain to an
+        `js_bootstrap_error` and `pmf_bootstrap_error`, and `js_noise`, what of `js` above its floor
+        the chains of a simulation make by being few; `correlation_time` (frames of a chain to an
         independent one, by the slowest collective variable), `effective_frames`, and both again for
         the training frames; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
         by label of `w1`, `w1_error` (block bootstrap), `w1_relative` (to the training standard
@@ -256,7 +259,8 @@ def _histogram_metrics(
     if not axes:
         keys = (*_HISTOGRAM_KEYS, "_bootstrap_error")
         return {f"{name}{key}": None for name in ("js", "pmf") for key in keys} | {
-            "js_standard_error": None
+            "js_standard_error": None,
+            "js_noise": None,
         }
     edges = joint_edges(
         training.plane[~training.failed], evaluated.plane[~evaluated.failed], system.histogram_bins
@@ -270,6 +274,7 @@ def _histogram_metrics(
     js = float(jensen_shannon(pool[0], evaluated_counts))
     js_table = _against_floor("js", js, js_floor(np.sum(pool, axis=0), *sizes, seed=seed))
     js_table["js_standard_error"] = number(jensen_shannon_error(pool[0], bins[-1]))
+    js_table["js_noise"] = js_noise(_histograms_of_chains(bins[-1], evaluated.chains))
     js_table["js_bootstrap_error"] = _bootstrap(jensen_shannon, bins, training, evaluated)
 
     bins = [pmf_bins(s.plane, limits, s.failed) for s in (*pooled, evaluated)]
@@ -301,6 +306,14 @@ def _histograms(bins: list[np.ndarray], size: int) -> list[np.ndarray]:
     return [np.bincount(indices, minlength=size) for indices in bins]
 
 
+def _histograms_of_chains(bins: np.ndarray, chains: int) -> np.ndarray:
+    """Occupied bins only, shape (chains, bins); frames are given time after time."""
+    occupied, index = np.unique(bins, return_inverse=True)
+    chain = np.arange(len(bins)) % chains
+    flat = np.bincount(chain * len(occupied) + index, minlength=chains * len(occupied))
+    return flat.reshape(chains, len(occupied))
+
+
 def _measure(
     system: System,
     frames: np.ndarray,
@@ -321,7 +334,7 @@ def _measure(
         found.append(statistical_inefficiency([column.reshape(-1, chains)], period))
     blocks = blocks_of(len(frames), max(found), chains, seed)
     failed = failed_frames(system, frames, limits)
-    return _Set(frames, variables, failed, max(found), blocks)
+    return _Set(frames, variables, failed, max(found), blocks, chains)
 
 
 def _limits(system: System, training_frames: np.ndarray) -> GeometryLimits:

@@ -15,6 +15,9 @@ AT_FLOOR = 1.15
 NEAR_FLOOR = 2.0
 """Up to this many times its floor, a metric is called near the floor."""
 
+SEEN = 0.02
+"""Multiples of the floor from which on the part of few chains is said."""
+
 RARE_FAILURES = 1e-3
 """Fraction of failed frames or diverged chains beyond which no run is called fair."""
 
@@ -231,7 +234,17 @@ def _js_tile(title: str, comparison: Comparison | None) -> Tile:
     if comparison is None:
         return Tile(title, NOTHING, "not run yet")
     note = NOTHING if comparison.js_ratio is None else f"{ratio(comparison.js_ratio)} floor"
-    return Tile(title, number(comparison.js), note, level(comparison.js_ratio))
+    return Tile(
+        title, number(comparison.js), note + _few_chains(comparison), level(comparison.js_ratio)
+    )
+
+
+def _few_chains(comparison: Comparison) -> str:
+    """What of a multiple of the floor comes from chains that differ, where it can be seen."""
+    if not comparison.js_noise or not comparison.js_floor:
+        return ""
+    share = comparison.js_noise / comparison.js_floor
+    return f", {share:.2f} of it few chains" if share >= SEEN else ""
 
 
 def _at(iid: Comparison, sim: Comparison) -> str:

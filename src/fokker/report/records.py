@@ -68,6 +68,7 @@ class Comparison(AbstractRecord):
     js: float | None = None
     js_standard_error: float | None = None
     js_bootstrap_error: float | None = None
+    js_noise: float | None = None
     pmf_bootstrap_error: float | None = None
     correlation_time: float | None = None
     effective_frames: float | None = None
