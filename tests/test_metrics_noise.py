@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fokker.cli.display import few_chains
 from fokker.metrics import jensen_shannon, js_noise
 
 
@@ -68,3 +69,10 @@ def test_too_few_chains_to_halve(chains):
 
 def test_an_odd_chain_is_left_out_and_identical_chains_differ_by_nothing():
     assert js_noise(np.tile(np.array([[40, 30, 20, 10]]), (5, 1))) == 0.0
+
+
+@pytest.mark.parametrize(("noise", "said"), [(6e-4, "0.12 of"), (5e-5, None), (None, None)])
+def test_the_command_line_says_what_can_be_seen(noise, said):
+    found = few_chains({"sim": {"js_noise": noise, "js_floor": 0.005, "js_ratio": 1.2}})
+    assert found is None if said is None else found.startswith(said)
+    assert few_chains({"iid": {}}) is None

@@ -166,23 +166,9 @@ def monitor(progress: SimulationProgress) -> str:
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
-    """JS and PMF error of samples and simulation, with floors and failures.
-
-    "noise" is what of JS the chains of a simulation make by being few.
-    """
+    """JS and PMF error of samples and simulation, with floors and failures."""
     table = Table(title=f"{metrics['system']}, {metrics['method']}")
-    for name in (
-        "",
-        "against",
-        "frames",
-        "JS",
-        "floor",
-        "ratio",
-        "noise",
-        "PMF",
-        "floor",
-        "failed",
-    ):
+    for name in ("", "against", "frames", "JS", "floor", "ratio", "PMF", "floor", "failed"):
         table.add_column(name, justify="left" if name in ("", "against") else "right")
     reference = metrics.get("reference", {})
     for against, rows in ((metrics.get("against", "training"), metrics), ("reference", reference)):
@@ -196,12 +182,25 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
                     f"{row['js']:.4f}",
                     f"{row['js_floor']:.4f}",
                     f"{row['js_ratio']:.2f}" if row["js_ratio"] else "",
-                    "" if row["js_noise"] is None else f"{row['js_noise']:.4f}",
                     f"{row['pmf']:.3f}",
                     f"{row['pmf_floor']:.3f}",
                     f"{row['failed_fraction']:.2%}",
                 )
     return table
+
+
+def few_chains(metrics: dict[str, Any]) -> str | None:
+    """How much of the simulation's multiple of the floor few chains make; None if unseen."""
+    from ..metrics.noise import SEEN
+
+    sim = metrics.get("sim") or {}
+    if not sim.get("js_noise") or not sim["js_floor"]:
+        return None
+    share = sim["js_noise"] / sim["js_floor"]
+    if share < SEEN:
+        return None
+    of = f"{share:.2f} of the simulation's {sim['js_ratio']:.2f}"
+    return f"{of} is that its chains are few: more or longer ones lower it"
 
 
 def molecules_table(summary: dict[str, Any]) -> Table:

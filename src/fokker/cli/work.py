@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import FokkerError
 from ..interruption import Stop
-from .display import Bar, console, metrics_table, molecules_table, monitor
+from .display import Bar, console, few_chains, metrics_table, molecules_table, monitor
 
 
 def targets(run: Path, topology: Path | None) -> tuple[Path, ...]:
@@ -159,6 +159,8 @@ def do_evaluate(
             on_message=lambda text: status.update(text),
         )
     console.print(metrics_table(metrics))
+    if note := few_chains(metrics):
+        console.print(note)
     console.print(f"metrics: {run / 'metrics.json'}")
 
 

@@ -19,6 +19,9 @@ from jaxtyping import Int
 
 from .divergence import jensen_shannon
 
+SEEN = 0.02
+"""Multiples of the floor from which on the noise is worth a word."""
+
 
 def js_noise(
     counts: Int[np.ndarray, "chains bins"], draws: int = 64, seed: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..metrics.noise import SEEN
 from .formats import NOTHING, duration, measured, number, percent, ratio, spread, whole
 from .records import Comparison, Distribution, Metrics, Plots, Run, Training, TrainingStep
 from .style import pretty
@@ -14,9 +15,6 @@ AT_FLOOR = 1.15
 
 NEAR_FLOOR = 2.0
 """Up to this many times its floor, a metric is called near the floor."""
-
-SEEN = 0.02
-"""Multiples of the floor from which on the part of few chains is said."""
 
 RARE_FAILURES = 1e-3
 """Fraction of failed frames or diverged chains beyond which no run is called fair."""
