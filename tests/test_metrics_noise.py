@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fokker.cli.display import few_chains
-from fokker.metrics import jensen_shannon, js_noise
+from fokker.metrics import compare, jensen_shannon, js_noise
+from tetramer import SYSTEM, frames
 
 
 def by_chain(bins, size):
@@ -76,3 +77,11 @@ def test_the_command_line_says_what_can_be_seen(noise, said):
     found = few_chains({"sim": {"js_noise": noise, "js_floor": 0.005, "js_ratio": 1.2}})
     assert found is None if said is None else found.startswith(said)
     assert few_chains({"iid": {}}) is None
+
+
+def test_chains_that_broke_are_not_called_noise():
+    training, simulated = frames(2_000, 0), frames(2_000, 1)
+    assert compare(SYSTEM, training, simulated, chains=10)["js_noise"] is not None
+    simulated = simulated.copy()
+    simulated[::10] = np.nan  # one chain of ten
+    assert compare(SYSTEM, training, simulated, chains=10)["js_noise"] is None

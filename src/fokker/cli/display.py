@@ -191,13 +191,11 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
 
 def few_chains(metrics: dict[str, Any]) -> str | None:
     """How much of the simulation's multiple of the floor few chains make; None if unseen."""
-    from ..metrics.noise import SEEN
+    from ..metrics.noise import seen_noise
 
     sim = metrics.get("sim") or {}
-    if not sim.get("js_noise") or not sim["js_floor"]:
-        return None
-    share = sim["js_noise"] / sim["js_floor"]
-    if share < SEEN:
+    share = seen_noise(sim.get("js_noise"), sim.get("js_floor"))
+    if share is None:
         return None
     of = f"{share:.2f} of the simulation's {sim['js_ratio']:.2f}"
     return f"{of} is that its chains are few: more or longer ones lower it"

@@ -23,6 +23,13 @@ SEEN = 0.02
 """Multiples of the floor from which on the noise is worth a word."""
 
 
+def seen_noise(noise: float | None, floor: float | None) -> float | None:
+    """Noise in multiples of the floor, where it is worth a word."""
+    if not noise or not floor or noise / floor < SEEN:
+        return None
+    return noise / floor
+
+
 def js_noise(
     counts: Int[np.ndarray, "chains bins"], draws: int = 64, seed: int = 0
 ) -> float | None:

@@ -90,8 +90,9 @@ def compare(
         `js_floor_std`, `js_ratio` and `pmf`, `pmf_floor`, `pmf_floor_std`, `pmf_ratio` (a ratio is
         the metric over its floor) in the plane of the first two collective variables, with
         `js_bootstrap_error` and `pmf_bootstrap_error`, and `js_noise`, what of `js` above its floor
-        the chains of a simulation make by being few; `correlation_time` (frames of a chain to an
-        independent one, by the slowest collective variable), `effective_frames`, and both again for
+        the chains of a simulation make by being few, None if a frame failed;
+        `correlation_time` (frames of a chain to an independent one, by the slowest collective
+        variable), `effective_frames`, and both again for
         the training frames; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
         by label of `w1`, `w1_error` (block bootstrap), `w1_relative` (to the training standard
         deviation), `floor` (of w1), `mean`, `std`, `training_mean`, `training_std`; `chirality`,
@@ -274,7 +275,9 @@ def _histogram_metrics(
     js = float(jensen_shannon(pool[0], evaluated_counts))
     js_table = _against_floor("js", js, js_floor(np.sum(pool, axis=0), *sizes, seed=seed))
     js_table["js_standard_error"] = number(jensen_shannon_error(pool[0], bins[-1]))
-    js_table["js_noise"] = js_noise(_histograms_of_chains(bins[-1], evaluated.chains))
+    of_chains = _histograms_of_chains(bins[-1], evaluated.chains)
+    # longer simulations do not mend chains that broke, few as these may be
+    js_table["js_noise"] = None if evaluated.failed.any() else js_noise(of_chains)
     js_table["js_bootstrap_error"] = _bootstrap(jensen_shannon, bins, training, evaluated)
 
     bins = [pmf_bins(s.plane, limits, s.failed) for s in (*pooled, evaluated)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..metrics.noise import SEEN
+from ..metrics.noise import seen_noise
 from .formats import NOTHING, duration, measured, number, percent, ratio, spread, whole
 from .records import Comparison, Distribution, Metrics, Plots, Run, Training, TrainingStep
 from .style import pretty
@@ -239,10 +239,8 @@ def _js_tile(title: str, comparison: Comparison | None) -> Tile:
 
 def _few_chains(comparison: Comparison) -> str:
     """What of a multiple of the floor comes from chains that differ, where it can be seen."""
-    if not comparison.js_noise or not comparison.js_floor:
-        return ""
-    share = comparison.js_noise / comparison.js_floor
-    return f", {share:.2f} of it few chains" if share >= SEEN else ""
+    share = seen_noise(comparison.js_noise, comparison.js_floor)
+    return "" if share is None else f", {share:.2f} of it few chains"
 
 
 def _at(iid: Comparison, sim: Comparison) -> str:
