@@ -216,7 +216,7 @@ def test_a_batch_keeps_the_shares_and_picks_frames_of_their_molecule(molecules, 
     assert (np.abs(drawn - np.diff(edges)) < 2.0 + 1e-4 * size).all()
 
 
-def config(folder, held_out=None, steps=4, refinement=None, **system):
+def config(folder, held_out=None, steps=4, refinement=None, reweighting=None, **system):
     expert = {
         "network": {"name": "graph-transformer", "width": 8, "layers": 1, "heads": 2}
         | {"head_width": 4},
@@ -227,6 +227,7 @@ def config(folder, held_out=None, steps=4, refinement=None, **system):
         "system": {"kind": "molecules", "temperature": 300.0, **given, **system},
         "experts": [expert],
         "refinement": refinement or {},
+        "reweighting": reweighting or {},
         "sampling": {"n": 8, "sampler": {"name": "dpm-solver", "steps": 2}},
         "simulation": {"integrator": {"name": "langevin"}},
     }
@@ -305,12 +306,17 @@ def test_many_molecules_are_one_program(tmp_path, monkeypatch):
 def refinement(folder, chains):
     """A refinement of molecules of five and ten beads."""
     chosen = config(folder, refinement={"steps": 9, "chains": chains, "stride": 3, "batch_size": 4})
+    return last_stage(chosen)
+
+
+def last_stage(chosen):
+    """Data and the last stage, of molecules that break as their frames say."""
     corpus = load_corpus(chosen.system)
     many = corpus.many
     model = initial_model(chosen, many.largest, corpus.dataset.training, many.inputs)
     limits = [Broken.create(s, corpus.limits.of_system(s)) for s in many.systems]
     stages = Stages(chosen, many.largest, corpus.dataset, Broken.stacked(limits))
-    return corpus, stages.create(1, model)
+    return corpus, stages.create(len(stages) - 1, model)
 
 
 def test_a_refinement_simulates_every_molecule(tmp_path):
@@ -352,6 +358,23 @@ def test_a_chain_is_judged_as_its_own_molecule(tmp_path):
     centres = np.asarray(moved.x[0, :5].mean(axis=0)), np.asarray(moved.x[5].mean(axis=0))
     np.testing.assert_allclose(centres, 0.0, atol=1e-5)
     assert not moved.x[0, 5:].any()
+
+
+def test_recorded_frames_are_weighted_among_those_of_their_own_molecule(tmp_path):
+    """Molecules whose energies have quite other levels change alike."""
+    options = {"rounds": 1, "chains": 6, "frames": 4, "stride": 3, "steps": 3, "draws": 4}
+    chosen = config(write_folders(tmp_path)[0], reweighting={**options, "batch_size": 4})
+    _, (_, stage, state, pool) = last_stage(chosen)
+    state, logs = run_block(stage, state, pool, 7)
+    assert np.isfinite(logs["loss"]).all()
+    assert (logs["gradient_norm"][4:] > 0).all()
+    change = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    w = np.asarray(stage.ensemble.boltzmann(jnp.asarray(change), jnp.ones((6, 4))))
+    np.testing.assert_allclose([w[:3].mean(), w[3:].mean()], 1.0, rtol=1e-5)
+    np.testing.assert_allclose(w[0, 0] / w[2, 3], np.exp(change[2, 3] - change[0, 0]), rtol=1e-4)
+    levels = np.repeat([[500.0], [-300.0]], 3, axis=0).astype(np.float32)
+    same = stage.ensemble.boltzmann(jnp.asarray(change + levels), jnp.ones((6, 4)))
+    np.testing.assert_allclose(same, w, rtol=1e-3)
 
 
 def test_every_molecule_needs_a_chain(tmp_path):

@@ -25,10 +25,12 @@ def training(method, experts, **steps):
 
 
 REFINEMENT = {"steps": 20, "stride": 5, "chains": 64, "lifetime": 7, "emphasise": "true"}
+REWEIGHTING = {"rounds": 2, "frames": 6, "stride": 5, "chains": 64, "steps": 4, "draws": 2}
 ONE = [
     *training("diffusion", 1),
     "-sexperts.0.training.rare=0.5",
     *(f"-srefinement.{k}={v}" for k, v in REFINEMENT.items()),
+    *(f"-sreweighting.{k}={v}" for k, v in REWEIGHTING.items()),
 ]
 SIMULATE = ["--chains", "8", "--steps", "400", "--stride", "20"]
 

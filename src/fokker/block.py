@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -25,6 +26,21 @@ MAX_BLOCK = 250
 """Most optimiser steps in one call of `run_block`."""
 
 
+class Recorded(eqx.Module):
+    """Frames of simulated chains, and what the weights that made them said of these.
+
+    Attributes
+    ----------
+    frames
+        Scaled.
+    energies
+        kT.
+    """
+
+    frames: Float[Array, "frames chains beads dim"]
+    energies: Float[Array, "frames chains"]
+
+
 class TrainingState(eqx.Module):
     """Everything that changes from step to step.
 
@@ -32,6 +48,8 @@ class TrainingState(eqx.Module):
     ----------
     chains
         Simulated along with the training, in nm, with a leading axis; None if none are.
+    recorded
+        What these chains went through; None if that is not kept.
     """
 
     parameters: AbstractScore
@@ -39,6 +57,7 @@ class TrainingState(eqx.Module):
     optimiser: optax.OptState
     step: Int[Array, ""]
     chains: State | None = None
+    recorded: Recorded | None = None
 
     def stepped(
         self, optimiser: optax.GradientTransformation, gradient: Any, decay: ArrayLike
@@ -49,7 +68,8 @@ class TrainingState(eqx.Module):
         average = jax.tree.map(
             lambda old, new: decay * old + (1.0 - decay) * new, self.average, parameters
         )
-        return TrainingState(parameters, average, optimised, self.step + 1, self.chains)
+        moved = {"parameters": parameters, "average": average, "optimiser": optimised}
+        return dataclasses.replace(self, step=self.step + 1, **moved)
 
 
 class Culprit(NamedTuple):
@@ -84,6 +104,11 @@ class AbstractStage(eqx.Module):
     @abstractmethod
     def logged(self) -> tuple[str, ...]:
         """Names of the terms that `update` reports, besides `loss` and `gradient_norm`."""
+
+    @property
+    def kinds_of_steps(self) -> tuple[tuple[int, float], ...]:
+        """A step of each kind that takes a time of its own, and the share of all that it has."""
+        return ((0, 1.0),)
 
     @abstractmethod
     def learning_rate(self, step: ArrayLike) -> Array:

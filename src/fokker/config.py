@@ -18,6 +18,7 @@ from .network import NetworkOptions
 from .options import Options
 from .process import ProcessOptions, VariancePreservingOptions
 from .refinement_options import RefinementOptions
+from .reweighting_options import ReweightingOptions
 from .sampler import SamplerOptions
 from .training_options import T_MIN, TrainingOptions
 from .variables import VariableChoice
@@ -177,6 +178,9 @@ class SimulationOptions(Options):
     )
 
 
+_AFTER_EXPERTS = "refinement", "reweighting"
+
+
 class Config(Options):
     """A whole run."""
 
@@ -189,6 +193,7 @@ class Config(Options):
     process: ProcessOptions = VariancePreservingOptions()
     experts: tuple[ExpertOptions, ...] = Field(min_length=1)
     refinement: RefinementOptions = RefinementOptions()
+    reweighting: ReweightingOptions = ReweightingOptions()
     sampling: SamplingOptions
     simulation: SimulationOptions
 
@@ -203,14 +208,21 @@ class Config(Options):
             )
         if self.next_stage(0) == self.n_stages:
             raise ValueError("every stage has 0 steps, so there is nothing to train")
-        if self.refinement.steps and self.experts[self.simulating_expert].kind != "energy":
+        simulated = {"refinement.steps": self.refinement.steps}
+        simulated |= {"reweighting.rounds": self.reweighting.rounds}
+        if self.experts[self.simulating_expert].kind != "energy" and any(simulated.values()):
+            key = next(key for key, steps in simulated.items() if steps)
             raise ValueError(
-                "a refinement needs an energy, and the expert that serves the time of the "
-                'simulation has kind = "score"; set refinement.steps = 0'
+                f"a {key.split('.')[0]} needs an energy, and the expert that serves the time of "
+                f'the simulation has kind = "score"; set {key} = 0'
             )
-        if self.refinement.emphasise and not self.experts[self.simulating_expert].training.rare:
+        for name in _AFTER_EXPERTS:
+            if not getattr(self, name).emphasise:
+                continue
+            if self.experts[self.simulating_expert].training.rare:
+                continue
             raise ValueError(
-                "refinement.emphasise: how rare frames are emphasised is said by "
+                f"{name}.emphasise: how rare frames are emphasised is said by "
                 f"experts.{self.simulating_expert}.training.rare, which is 0; set it, for example "
                 "to 0.5"
             )
@@ -225,16 +237,18 @@ class Config(Options):
     @property
     def trained_by(self) -> dict[str, Any]:
         """What the trained weights depend on, by name."""
-        names = ("seed", "pretrained", "system", "process", "experts", "refinement")
+        names = ("seed", "pretrained", "system", "process", "experts", "refinement", "reweighting")
         found: dict[str, Any] = {name: getattr(self, name) for name in names}
-        if self.refinement.steps:
+        if self.n_stages > len(self.experts):
             simulation = self.simulation
             found |= {"simulation.t": simulation.t, "simulation.integrator": simulation.integrator}
         return found
 
     @property
     def n_stages(self) -> int:
-        """Stages of training: one an expert, and the refinement if there is one."""
+        """Stages of training: one an expert, the refinement and the reweighting if there are."""
+        if self.reweighting.rounds:
+            return len(self.experts) + 2
         return len(self.experts) + (self.refinement.steps > 0)
 
     def next_stage(self, stage: int) -> int:
@@ -245,13 +259,15 @@ class Config(Options):
     def name_of(self, stage: int) -> str:
         """What a stage is, in words."""
         n = len(self.experts)
-        return f"expert {stage + 1} of {n}" if stage < n else "refinement"
+        return f"expert {stage + 1} of {n}" if stage < n else _AFTER_EXPERTS[stage - n]
 
     def steps_of(self, stage: int) -> int:
-        """Optimiser steps of a stage."""
+        """Steps of a stage: of the optimiser and, in a reweighting, to its recorded frames."""
         if stage < len(self.experts):
             return self.experts[stage].training.steps
-        return self.refinement.steps
+        if self.name_of(stage) == "refinement":
+            return self.refinement.steps
+        return self.reweighting.rounds * (self.reweighting.frames + self.reweighting.steps)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

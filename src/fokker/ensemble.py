@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from .config import SimulationOptions
 from .data import Dataset
@@ -69,6 +69,8 @@ class Ensemble(eqx.Module):
         model: AbstractScore,
         key: Key,
         is_broken: Predicate | None = None,
+        *,
+        option: str,
     ) -> Ensemble:
         """Share the chains out over the molecules that are trained on.
 
@@ -88,6 +90,8 @@ class Ensemble(eqx.Module):
             Seed of the noise.
         is_broken
             Whether a frame is outside its limits; of many, with a leading axis of molecules.
+        option
+            Name of the number of chains in the configuration, for errors.
 
         Raises
         ------
@@ -101,7 +105,7 @@ class Ensemble(eqx.Module):
             ranges = dataset.many.training
             if len(ranges.molecule) > n_chains:
                 raise FokkerError(
-                    f"refinement.chains = {n_chains}: there are {len(ranges.molecule)} molecules, "
+                    f"{option} = {n_chains}: there are {len(ranges.molecule)} molecules, "
                     "and each needs a chain; take more chains."
                 )
             shares = ranges.shares.cumulative
@@ -201,12 +205,23 @@ class Ensemble(eqx.Module):
         `1 / (N p_i)` over its mean: that is one but for noise, by which the level of the energy,
         which means nothing, would be multiplied.
         """
-        if (found := pool.weights(rows)) is None:
-            return None
+        found = pool.weights(rows)
+        return None if found is None else self._even(found)
+
+    def boltzmann(
+        self, change: Float[Array, "chains n"], counts: Float[Array, "chains n"]
+    ) -> Float[Array, "chains n"]:
+        """`exp(-change)` of energies in kT; its mean over each molecule, by counts, is one."""
+        least = jax.ops.segment_min(change.min(axis=1), self.place, len(self.place))
+        w = jnp.exp(least[self.place][:, None] - change)
+        return self._even(counts * w) / counts
+
+    def _even(self, weights: Float[Array, "chains n"]) -> Float[Array, "chains n"]:
+        """Weights over their mean over each molecule."""
         size = len(self.place)
-        total = jax.ops.segment_sum(found.mean(axis=1), self.place, size)
+        total = jax.ops.segment_sum(weights.mean(axis=1), self.place, size)
         chains = jax.ops.segment_sum(jnp.ones(size), self.place, size)
-        return found * (chains / total)[self.place][:, None]
+        return weights * (chains / total)[self.place][:, None]
 
     def scaled(self, chains: State) -> Float[Array, "chains beads dim"]:
         """Positions as the model takes them."""
@@ -221,13 +236,22 @@ class Ensemble(eqx.Module):
         """Mean energy of scaled frames of the molecule of each chain, kT a degree of freedom."""
         beads, dim = frames.shape[2:]
 
-        def one(own: Own, frames: Float[Array, "n beads dim"]) -> Float[Array, " n"]:
-            features = own.features
-            energies = jax.vmap(lambda x: model.energy(x, self.force.t, features))(frames)
-            return energies / (dim * (count(features.present, beads) - int(self.centred)))
+        def degrees_of_freedom(own: Own, _: Array) -> Array:
+            return jnp.asarray(dim * (count(own.features.present, beads) - int(self.centred)))
 
-        energies = self._each(one, frames)
+        energies = self.energies(model, frames)
+        energies /= self._each(degrees_of_freedom, frames)[:, None]
         return jnp.mean(energies if weights is None else weights * energies)
+
+    def energies(
+        self, model: AbstractEnergy, frames: Float[Array, "chains n beads dim"]
+    ) -> Float[Array, "chains n"]:
+        """Energy of scaled frames of the molecule of each chain, kT."""
+
+        def one(own: Own, frames: Float[Array, "n beads dim"]) -> Float[Array, " n"]:
+            return jax.vmap(lambda x: model.energy(x, self.force.t, own.features))(frames)
+
+        return self._each(one, frames)
 
     def _each(self, function: Callable[..., Any], *batched: Any) -> Any:
         """Map a function of `Own` and one chain over chains."""
@@ -235,6 +259,11 @@ class Ensemble(eqx.Module):
             return jax.vmap(lambda *one: function(self.own, *one))(*batched)
         arrays, rest = eqx.partition(self.own, _is_array)
         return jax.vmap(lambda a, *one: function(eqx.combine(a, rest), *one))(arrays, *batched)
+
+
+def where(old: Bool[Array, " chains"], chains: State, new: State) -> State:
+    """Chains of which those that are not old are new."""
+    return jax.tree.map(lambda a, b: jnp.where(old[:, None, None], a, b), chains, new)
 
 
 def _is_array(leaf: Any) -> bool:

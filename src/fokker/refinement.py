@@ -33,13 +33,13 @@ import numpy as np
 import optax
 from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from .block import AbstractStage, Culprit, TrainingState
 from .config import Config
 from .data import Dataset
-from .dynamics import Predicate, State
-from .ensemble import Ensemble
+from .dynamics import Predicate
+from .ensemble import Ensemble, where
 from .model import AbstractEnergy, AbstractScore
 from .parallel import gather, scatter
 from .pool import Pool
@@ -123,7 +123,7 @@ class Refinement(AbstractStage):
         noise, restart, velocity = jax.random.split(key, 3)
         ensemble = Ensemble.create(
             config.simulation, options.chains, system, dataset, stage.features, stage.frozen,
-            noise, is_broken,
+            noise, is_broken, option="refinement.chains",
         )  # fmt: skip
         refinement = Refinement(
             stage=stage,
@@ -187,11 +187,11 @@ class Refinement(AbstractStage):
         )
         assert state.chains is not None
         again = ensemble.begin(begun, velocity)
-        chains = _where(born < step, state.chains, again)
+        chains = where(born < step, state.chains, again)
         model = self.model(state.parameters)
         chains = ensemble.advance(model, chains, step * options.stride, options.stride)
         sound = ensemble.sound(chains)
-        chains = _where(sound, chains, again)
+        chains = where(sound, chains, again)
 
         def loss(parameters: AbstractScore) -> tuple[Scalar, dict[str, Scalar]]:
             total, means = self.stage.objective(parameters, batch)
@@ -247,8 +247,3 @@ class Refinement(AbstractStage):
     def on_one_device(self) -> Refinement:
         """The same stage, spread over nothing."""
         return dataclasses.replace(self, stage=self.stage.on_one_device(), sharding=None)
-
-
-def _where(old: Bool[Array, " chains"], chains: State, new: State) -> State:
-    """Chains of which those that are not old are new."""
-    return jax.tree.map(lambda a, b: jnp.where(old[:, None, None], a, b), chains, new)

@@ -1,4 +1,4 @@
-"""What is trained one after the other: each expert on its data, then the refinement."""
+"""What is trained one after the other: each expert on its data, refinement, reweighting."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ from .network import ManyInputs, NetworkInputs
 from .objective import Molecule
 from .pool import Pool
 from .refinement import Refinement
-from .refinement_options import RefinementOptions
+from .reweighting import Reweighting
 from .stage import Stage
 from .system import System, Vocabulary
 from .training_options import TrainingOptions
 from .types import Features
+
+WARMUP = 10
+"""Optimiser steps of linear warm-up of a reweighting."""
 
 STATISTICS_FRAMES = 10_000
 """Frames that networks measure their standardisation on, evenly spread."""
@@ -141,15 +144,25 @@ def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     return dataset.training[known], np.asarray(labels.force)[known]
 
 
-def _descent(refinement: RefinementOptions) -> dict[str, Any]:
-    """What a refinement says of its optimiser, in the words of the training of an expert."""
-    names = set(RefinementOptions.model_fields) & set(TrainingOptions.model_fields)
-    return {"optimiser": "adamw", **{name: getattr(refinement, name) for name in names}}
+def _descent(config: Config, name: str, system: System) -> dict[str, Any]:
+    """What a stage after the experts says of its optimiser, in the words of their training."""
+    options = getattr(config, name)
+    names = set(type(options).model_fields) & set(TrainingOptions.model_fields)
+    found = {"optimiser": "adamw", **{name: getattr(options, name) for name in names}}
+    if name == "refinement":
+        return found
+    return found | {
+        "steps": options.rounds * options.steps,
+        # so that the energy, a sum over these, changes as fast whatever the size of a molecule
+        "learning_rate": options.learning_rate / system.degrees_of_freedom,
+        "warmup": WARMUP,
+        "weight_decay": 0.0,
+    }
 
 
 @dataclass(frozen=True)
 class Stages:
-    """What is trained one after the other: every expert, then the refinement if there is one."""
+    """What is trained one after the other: every expert, then what follows if there is any."""
 
     config: Config
     system: System
@@ -172,12 +185,12 @@ class Stages:
             Its expert's weights are those that the stage starts from.
         """
         config, system, dataset = self.config, self.system, self.dataset
-        refining = index == len(config.experts)
-        number = config.simulating_expert if refining else index
+        simulating, name = index >= len(config.experts), config.name_of(index)
+        number = config.simulating_expert if simulating else index
         expert, seed = config.experts[number], config.seed * 1000 + index
         options = with_rotation(expert, system)
-        if refining:
-            options = options.model_copy(update=_descent(config.refinement))
+        if simulating:
+            options = options.model_copy(update=_descent(config, name, system))
         features, molecules = subjects(system, dataset.many)
         stage, state = Stage.create(
             model.experts[number],
@@ -193,7 +206,9 @@ class Stages:
         )
         whole = parallel.share(dataset.pool, self.sharding)
         pool = with_emphasis(whole, expert, system, dataset, self.sharding)
-        if not refining:
+        if not simulating:
             return number, stage, state, pool
+        kind = Refinement if name == "refinement" else Reweighting
         given = stage, state, config, system, dataset
-        return number, *Refinement.create(*given, seed=seed, is_broken=self.is_broken), pool
+        after, begun = kind.create(*given, seed=seed, is_broken=self.is_broken)
+        return number, after, begun, pool

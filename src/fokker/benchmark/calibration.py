@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 
 from ..block import MAX_BLOCK, run_block
 from ..config import Config, MoleculesOptions
@@ -26,7 +28,7 @@ SECONDS = 0.4
 
 def steps_factor(config: Config, seconds_per_step: dict[str, float], budget: float) -> float:
     """Multiple of the configured steps that takes so many seconds."""
-    stages = range(config.n_stages)
+    stages = filter(config.steps_of, range(config.n_stages))
     planned = sum(config.steps_of(i) * seconds_per_step[key_of(config, i)] for i in stages)
     return budget / planned
 
@@ -54,7 +56,7 @@ def calibrate(
     data: dict[str, tuple[System, Dataset]] = {}
     for config in configs:
         of = config.system.model_dump_json()
-        for index in range(config.n_stages):
+        for index in filter(config.steps_of, range(config.n_stages)):
             key = key_of(config, index)
             if key not in known and key not in steppers:
                 say(f"measuring the step of {config.method}, {config.name_of(index)}")
@@ -71,14 +73,16 @@ def calibrate(
 
 def key_of(config: Config, stage: int) -> str:
     """Name of everything that sets the cost of a step of a stage."""
-    refining = stage == len(config.experts)
-    expert = config.experts[config.simulating_expert if refining else stage]
+    simulating = stage >= len(config.experts)
+    expert = config.experts[config.simulating_expert if simulating else stage]
     dumped = expert.model_dump(mode="json")
     del dumped["training"]["steps"]
-    if refining:
-        options = config.refinement.model_dump(mode="json", exclude={"steps"})
+    if simulating:
+        name = config.name_of(stage)
+        free = {"steps"} if name == "refinement" else {"rounds"}
+        options = getattr(config, name).model_dump(mode="json", exclude=free)
         integrator = config.simulation.integrator.model_dump(mode="json")
-        dumped |= {"refinement": options, "integrator": integrator}
+        dumped |= {name: options, "integrator": integrator}
     return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -99,16 +103,26 @@ class _Stepper:
         model = initial_model(config, system, dataset.training, inputs)
         stages = Stages(config, system, dataset)
         _, self.stage, self.state, self.pool = stages.create(index, model)
-        self.length, self.best = 2, float("inf")
-        self._run()
-        self.length = min(MAX_BLOCK, max(2, round(SECONDS / self._run())))
+        kinds = self.stage.kinds_of_steps
+        self.lengths, self.least = [2] * len(kinds), [float("inf")] * len(kinds)
+        for kind, _ in enumerate(kinds):
+            self._run(kind)
+            self.lengths[kind] = min(MAX_BLOCK, max(2, round(SECONDS / self._run(kind))))
 
     def measure(self) -> None:
-        self.best = min(self.best, self._run())
+        self.least = [min(old, self._run(kind)) for kind, old in enumerate(self.least)]
 
-    def _run(self) -> float:
-        """Seconds per step of one block."""
+    @property
+    def best(self) -> float:
+        """Seconds per step, the mean over its kinds by their shares."""
+        kinds = self.stage.kinds_of_steps
+        return sum(share * own for (_, share), own in zip(kinds, self.least, strict=True))
+
+    def _run(self, kind: int) -> float:
+        """Seconds per step of one block of steps of a kind."""
+        length, (first, _) = self.lengths[kind], self.stage.kinds_of_steps[kind]
+        state = dataclasses.replace(self.state, step=jnp.asarray(first, jnp.int32))
         began = time.monotonic()
-        self.state, _ = run_block(self.stage, self.state, self.pool, self.length)
+        self.state, _ = run_block(self.stage, state, self.pool, length)
         jax.block_until_ready(self.state.step)
-        return (time.monotonic() - began) / self.length
+        return (time.monotonic() - began) / length

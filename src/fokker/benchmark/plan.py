@@ -168,9 +168,15 @@ def with_steps(config: Config, factor: float, seed: int) -> Config:
     ]
     refined = _scaled(config.refinement.steps, factor)
     refinement = config.refinement.model_copy(update={"steps": refined})
-    return config.model_copy(
-        update={"experts": tuple(experts), "refinement": refinement, "seed": seed}
-    )
+    lengths = {
+        "frames": max(2, _scaled(config.reweighting.frames, factor)),
+        "steps": _scaled(config.reweighting.steps, factor),
+    }
+    reweighting = config.reweighting
+    if reweighting.rounds:
+        reweighting = reweighting.model_copy(update=lengths)
+    after = {"refinement": refinement, "reweighting": reweighting}
+    return config.model_copy(update={"experts": tuple(experts), **after, "seed": seed})
 
 
 def _read(file: Path) -> dict[str, Any]:

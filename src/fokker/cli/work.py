@@ -47,7 +47,10 @@ def do_train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
         f"{config.name_of(i)}, t in [{e.interval[0]:g}, {e.interval[1]:g}]"
         for i, e in enumerate(config.experts)
     ]
-    stages.append(f"refinement, t = {config.simulation.t:g}")
+    stages += [
+        f"{config.name_of(i)}, t = {config.simulation.t:g}"
+        for i in range(len(stages), config.n_stages)
+    ]
     began = time.monotonic()
     with Bar() as bar:
         work(

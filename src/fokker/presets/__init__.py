@@ -2,10 +2,10 @@
 
 A system file holds the tables `system`, `sampling`, `simulation` and the defaults `network` and
 `training` of every expert. A method file holds the experts, each with what it changes of these;
-`training.steps` of a method is a share of the system's. So is `refinement.steps`: a system says how
-long a refinement takes, and only a method that has one makes it. What a method changes of a network
-is for one that has all these keys, and left out for another. Either file may name a `base` that it
-changes.
+`training.steps` of a method is a share of the system's. A system also says how long a refinement
+and a reweighting take, and only a method that has these tables makes them. What a method changes of
+a network is for one that has all these keys, and left out for another. Either file may name a
+`base` that it changes.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ def combine(
     chosen, own = _method(method)
     network, training = base.pop("network", {}), base.pop("training", {})
     refinement = _refinement(chosen, base.pop("refinement", {}), effort)
+    reweighting = _reweighting(chosen, base.pop("reweighting", {}), effort)
     experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
     raw: dict[str, Any] = {"method": method if isinstance(method, str) else method["name"]}
-    for part in (base, chosen, {"experts": experts}, refinement, own, *changes):
+    for part in (base, chosen, {"experts": experts}, refinement, reweighting, own, *changes):
         raw = merge(raw, part)
     return {k: v for k, v in raw.items() if k not in ("description", "base", "hidden")}
 
@@ -171,6 +172,19 @@ def _refinement(method: dict[str, Any], system: Mapping[str, Any], effort: float
         return {}
     steps = _whole_blocks(system["steps"] * own.get("steps", 1.0) * effort)
     return {"refinement": {**system, **own, "steps": steps}}
+
+
+def _reweighting(
+    method: dict[str, Any], system: Mapping[str, Any], effort: float
+) -> dict[str, Any]:
+    """Options of the reweighting, likewise; with less effort it is shorter."""
+    own = method.pop("reweighting", None)
+    if own is None or not system.get("rounds", 0):
+        return {}
+    found = {**system, **own}
+    lengths = {"frames": 2, "steps": 1}
+    lengths = {n: max(k, round(effort * found[n])) for n, k in lengths.items() if n in found}
+    return {"reweighting": {**found, **lengths}}
 
 
 def _whole_blocks(steps: float, block: int = 250) -> int:

@@ -75,9 +75,11 @@ def train(
     folder = RunFolder(out)
     _continues(folder, config, resume)
     sizes = [expert.training.batch_size for expert in config.experts]
-    if config.refinement.steps:
-        options = config.refinement
-        sizes += [options.batch_size, options.chains]
+    for options, used in (
+        (config.refinement, config.refinement.steps),
+        (config.reweighting, config.reweighting.rounds),
+    ):
+        sizes += [options.batch_size, options.chains] if used else []
     sharding = parallel.split(math.gcd(*sizes), "frames (the greatest divisor of all batch sizes)")
     base = pretrained(config)
     subject = _many(config, base, folder, on_message) or _one(config, base, on_message)

@@ -1,0 +1,72 @@
+"""How a trained model is reweighted: everything of that stage that a configuration says."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .options import Options
+
+
+class ReweightingOptions(Options):
+    """The very last stage: a long simulation with fixed weights, then these are set right by it."""
+
+    rounds: int = Field(
+        default=0,
+        ge=0,
+        lt=2**15,
+        description="of a simulation and the optimiser steps on its frames; 0: no reweighting",
+    )
+    chains: int = Field(
+        default=100,
+        ge=1,
+        lt=2**31,
+        description="chains simulated in each round, from training frames; of many molecules, each "
+        "has its share of them",
+    )
+    frames: int = Field(
+        default=300, ge=2, lt=2**15, description="recorded of each chain in each round"
+    )
+    stride: int = Field(
+        default=1000, ge=1, lt=2**31, description="simulation steps between two recorded frames"
+    )
+    discard: float = Field(
+        default=0.25,
+        ge=0,
+        lt=1,
+        description="share of the frames, at the start of each round, in which chains forget where "
+        "they began",
+    )
+    emphasise: bool = Field(
+        default=False,
+        description="chains begin from rare frames, and are compared with these, as often as the "
+        "expert is trained on them, each for less",
+    )
+    steps: int = Field(default=100, ge=1, lt=2**15, description="optimiser steps of each round")
+    learning_rate: float = Field(
+        default=5e-4,
+        gt=0,
+        description="peak, divided by the degrees of freedom; cosine decay to 0 over all rounds",
+    )
+    weight: float = Field(
+        default=8.0,
+        gt=0,
+        description="of the relative entropy a degree of freedom, beside the expert's objectives",
+    )
+    draws: int = Field(
+        default=20,
+        ge=1,
+        lt=2**31,
+        description="recorded frames of each chain in a step, and training frames of its part of "
+        "them",
+    )
+    batch_size: int = Field(
+        default=64, ge=1, lt=2**31, description="frames a step of the expert's objectives"
+    )
+    gradient_clip: float = Field(default=1.0, gt=0, description="global norm")
+    least: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="effective share of the recorded frames below which weights stay as they are "
+        "until the next round",
+    )
