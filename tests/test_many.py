@@ -29,8 +29,8 @@ from fokker.network import (
 from fokker.objective import Evaluation, Molecule, Noised, ObjectiveOptions
 from fokker.pool import Pool
 from fokker.process import VariancePreservingOptions
-from fokker.refinement import RESTARTED
 from fokker.sampler import ReverseProcess
+from fokker.simulating import RESTARTED
 from fokker.stage import Stage
 from fokker.stages import Stages, initial_model
 from fokker.system import Bead, System, Vocabulary

@@ -25,12 +25,16 @@ def training(method, experts, **steps):
 
 
 REFINEMENT = {"steps": 20, "stride": 5, "chains": 64, "lifetime": 7, "emphasise": "true"}
-REWEIGHTING = {"rounds": 2, "frames": 6, "stride": 5, "chains": 64, "steps": 4, "draws": 2}
 ONE = [
     *training("diffusion", 1),
     "-sexperts.0.training.rare=0.5",
     *(f"-srefinement.{k}={v}" for k, v in REFINEMENT.items()),
-    *(f"-sreweighting.{k}={v}" for k, v in REWEIGHTING.items()),
+]
+REWEIGHTING = {"rounds": 2, "frames": 6, "stride": 5, "chains": 64, "steps": 4, "draws": 2}
+REWEIGHTED = [
+    *training("diffusion", 1, _0=20),
+    "-sexperts.0.training.rare=0.5",
+    *(f"-sreweighting.{k}={v}" for k, v in {**REWEIGHTING, "emphasise": "true"}.items()),
 ]
 SIMULATE = ["--chains", "8", "--steps", "400", "--stride", "20"]
 
@@ -172,6 +176,19 @@ def test_training_and_simulation_equal_those_of_one_device(alone, tmp_path, devi
     a, b = np.load(frames), np.load(alone / "simulation.npy")
     assert a.shape == b.shape == (8 * 20, 1, 2)
     np.testing.assert_allclose(a, b, atol=2e-2)
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize(("devices", "processes"), [(2, 1), (1, 2)])
+def test_a_reweighting_equals_that_of_one_device(tmp_path, devices, processes):
+    one, several = tmp_path / "one", tmp_path / "several"
+    succeed([*REWEIGHTED, "-o", one])
+    succeed([*REWEIGHTED, "-o", several, "--devices", devices], processes)
+    last = [
+        json.loads((run / "training.jsonl").read_text().splitlines()[-1]) for run in (one, several)
+    ]
+    assert [(line["name"], line["step"]) for line in last] == [("reweighting", 20)] * 2
+    np.testing.assert_allclose(losses(several), losses(one), rtol=2e-3)
 
 
 @pytest.mark.distributed

@@ -19,7 +19,8 @@ from fokker.interruption import Interrupted
 from fokker.model import AbstractEnergy
 from fokker.pool import Emphasis, Pool, Shares
 from fokker.presets import assignment, combine
-from fokker.refinement import GAP, RESTARTED, Refinement
+from fokker.refinement import Refinement
+from fokker.simulating import GAP, RESTARTED
 from fokker.stages import Stages, initial_model
 from fokker.system import Bead, System
 from fokker.training import train
@@ -65,6 +66,16 @@ def run(folder, settings, data, **options):
         settings, SYSTEM, data, folder=folder / "checkpoint", log=folder / "training.jsonl",
         metadata={}, start_frames=data.training[:4], **options,
     )  # fmt: skip
+
+
+def run_in_parts(folder, settings, data):
+    """The same, stopped at every other chance and continued."""
+    stops, resumed = iter([False, True] * 20), False
+    while True:
+        try:
+            return run(folder, settings, data, resume=resumed, should_stop=lambda: next(stops))
+        except Interrupted:
+            resumed = True
 
 
 def arrays(tree):
@@ -318,15 +329,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "BLOCK", 4)
     settings, data = config(), dataset(500)
     whole = run(tmp_path / "whole", settings, data)
-    stops, resumed = iter([False, True] * 20), False
-    while True:
-        try:
-            model = run(
-                tmp_path / "part", settings, data, resume=resumed, should_stop=lambda: next(stops)
-            )
-            break
-        except Interrupted:
-            resumed = True
+    model = run_in_parts(tmp_path / "part", settings, data)
     for a, b in zip(arrays(whole), arrays(model), strict=True):
         assert np.array_equal(a, b)
     lines = (tmp_path / "part" / "training.jsonl").read_text().splitlines()

@@ -15,13 +15,12 @@ from fokker.benchmark.plan import with_steps
 from fokker.block import Recorded, run_block
 from fokker.config import parse
 from fokker.errors import FokkerError
-from fokker.interruption import Interrupted
 from fokker.model import AbstractEnergy
 from fokker.presets import assignment, combine
-from fokker.refinement import GAP, RESTARTED
 from fokker.reweighting import EFFECTIVE, Reweighting
+from fokker.simulating import GAP, RESTARTED
 from fokker.stages import Stages, initial_model
-from test_refinement import SYSTEM, Harmonic, arrays, dataset, emphasised, run
+from test_refinement import SYSTEM, Harmonic, arrays, dataset, emphasised, run, run_in_parts
 
 
 def config(*extra, width=8):
@@ -213,15 +212,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "BLOCK", 4)
     settings, data = config("refinement.steps=3", "refinement.chains=8"), dataset(500)
     whole = run(tmp_path / "whole", settings, data)
-    stops, resumed = iter([False, True] * 20), False
-    while True:
-        try:
-            model = run(
-                tmp_path / "part", settings, data, resume=resumed, should_stop=lambda: next(stops)
-            )
-            break
-        except Interrupted:
-            resumed = True
+    model = run_in_parts(tmp_path / "part", settings, data)
     for a, b in zip(arrays(whole), arrays(model), strict=True):
         assert np.array_equal(a, b)
     lines = (tmp_path / "part" / "training.jsonl").read_text().splitlines()

@@ -208,24 +208,20 @@ class Config(Options):
             )
         if self.next_stage(0) == self.n_stages:
             raise ValueError("every stage has 0 steps, so there is nothing to train")
-        simulated = {"refinement.steps": self.refinement.steps}
-        simulated |= {"reweighting.rounds": self.reweighting.rounds}
-        if self.experts[self.simulating_expert].kind != "energy" and any(simulated.values()):
-            key = next(key for key, steps in simulated.items() if steps)
-            raise ValueError(
-                f"a {key.split('.')[0]} needs an energy, and the expert that serves the time of "
-                f'the simulation has kind = "score"; set {key} = 0'
-            )
-        for name in _AFTER_EXPERTS:
-            if not getattr(self, name).emphasise:
-                continue
-            if self.experts[self.simulating_expert].training.rare:
-                continue
-            raise ValueError(
-                f"{name}.emphasise: how rare frames are emphasised is said by "
-                f"experts.{self.simulating_expert}.training.rare, which is 0; set it, for example "
-                "to 0.5"
-            )
+        expert = self.experts[self.simulating_expert]
+        for name, key in zip(_AFTER_EXPERTS, ("steps", "rounds"), strict=True):
+            options = getattr(self, name)
+            if getattr(options, key) and expert.kind != "energy":
+                raise ValueError(
+                    f"a {name} needs an energy, and the expert that serves the time of the "
+                    f'simulation has kind = "score"; set {name}.{key} = 0'
+                )
+            if options.emphasise and not expert.training.rare:
+                raise ValueError(
+                    f"{name}.emphasise: how rare frames are emphasised is said by "
+                    f"experts.{self.simulating_expert}.training.rare, which is 0; set it, for "
+                    "example to 0.5"
+                )
         return self
 
     @property

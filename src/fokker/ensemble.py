@@ -17,7 +17,7 @@ from .dynamics import AbstractIntegrator, Predicate, State, is_sound, many_steps
 from .errors import FokkerError
 from .force import Force
 from .model import AbstractEnergy, AbstractScore
-from .padding import centre, count, keep, stacked
+from .padding import centre, keep, stacked
 from .pool import Pool
 from .stage import of_molecule
 from .system import System
@@ -50,12 +50,15 @@ class Ensemble(eqx.Module):
         Of each chain, the place of its molecule among the shares of the pool, in ascending order.
     noise_words
         Seed of the noise of the chains.
+    degrees_of_freedom
+        Of the molecule; of many, of that of each chain, shape (chains, 1).
     """
 
     own: Own
     force: Force
     place: Int[Array, " chains"]
     noise_words: UInt32[Array, " 2"]
+    degrees_of_freedom: Float[Array, "*chains"]
     many: bool = eqx.field(static=True)
     centred: bool = eqx.field(static=True)
 
@@ -101,6 +104,7 @@ class Ensemble(eqx.Module):
         integrator = options.integrator.build(system.masses, system.kT)
         own = Own(integrator, features, is_broken)
         place = jnp.zeros(n_chains, jnp.int32)
+        degrees = jnp.asarray(system.degrees_of_freedom, jnp.float32)
         if dataset.many is not None:
             ranges = dataset.many.training
             if len(ranges.molecule) > n_chains:
@@ -115,6 +119,8 @@ class Ensemble(eqx.Module):
             integrator = eqx.tree_at(lambda i: i.masses, integrator, jnp.asarray(masses))
             whose = jnp.asarray(ranges.molecule)[place]
             own = of_molecule(own._replace(integrator=integrator), whose)
+            sizes = [one.degrees_of_freedom for one in dataset.many.systems]
+            degrees = jnp.asarray(sizes, jnp.float32)[whose][:, None]
         scaling, t = dataset.scaling, jnp.asarray(options.t, jnp.float32)
         offset = np.asarray(scaling.offset, np.float32)
         return Ensemble(
@@ -122,6 +128,7 @@ class Ensemble(eqx.Module):
             Force(model, own.features, scaling.scale, offset, system.kT, t),
             place.astype(jnp.int32),
             jax.random.bits(key, (2,), jnp.uint32),
+            degrees,
             dataset.many is not None,
             system.centred,
         )
@@ -234,13 +241,13 @@ class Ensemble(eqx.Module):
         weights: Float[Array, "chains n"] | None = None,
     ) -> Scalar:
         """Mean energy of scaled frames of the molecule of each chain, kT a degree of freedom."""
-        beads, dim = frames.shape[2:]
+        return self.mean_of(self.energies(model, frames), weights)
 
-        def degrees_of_freedom(own: Own, _: Array) -> Array:
-            return jnp.asarray(dim * (count(own.features.present, beads) - int(self.centred)))
-
-        energies = self.energies(model, frames)
-        energies /= self._each(degrees_of_freedom, frames)[:, None]
+    def mean_of(
+        self, energies: Float[Array, "chains n"], weights: Float[Array, "chains n"] | None = None
+    ) -> Scalar:
+        """Mean of energies in kT, a degree of freedom of the molecule of each chain."""
+        energies = energies / self.degrees_of_freedom
         return jnp.mean(energies if weights is None else weights * energies)
 
     def energies(

@@ -24,7 +24,7 @@ spreads to the times above.
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeAlias
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -35,47 +35,22 @@ from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from .block import AbstractStage, Culprit, TrainingState
-from .config import Config
-from .data import Dataset
-from .dynamics import Predicate
+from .block import TrainingState
 from .ensemble import Ensemble, where
 from .model import AbstractEnergy, AbstractScore
 from .parallel import gather, scatter
 from .pool import Pool
 from .refinement_options import RefinementOptions
+from .simulating import GAP, RESTARTED, AbstractSimulatingStage, Weights
 from .stage import Stage
-from .system import System
 from .types import Key, Scalar
 
-GAP = "energy-gap"
-"""Logged: mean energy of the frames minus that of the simulation, kT a degree of freedom."""
 
-RESTARTED = "restarted"
-"""Logged: share of the chains that broke and began again from a training frame."""
+class Refinement(AbstractSimulatingStage):
+    """The fixed part of the refinement of one expert."""
 
-MOST_RESTARTED = 0.02
-"""Mean share of restarted chains over a block of updates that a refinement ends at."""
-
-
-Weights: TypeAlias = tuple[Float[Array, "chains frames"] | None, Float[Array, "chains 1"] | None]
-"""What frames, and chains by the frame they began from, count for; None if all count alike."""
-
-
-class Refinement(AbstractStage):
-    """The fixed part of the refinement of one expert.
-
-    Attributes
-    ----------
-    stage
-        The expert's own objectives, with the optimiser and the schedule of the refinement.
-    ensemble
-        What is simulated.
-    restart
-        Seed of the frames that chains begin from.
-    held_out
-        Held-out frames that the objectives are evaluated on: as many as while the expert trained.
-    """
+    name: ClassVar[str] = "refinement"
+    stream: ClassVar[int] = 2
 
     stage: Stage
     ensemble: Ensemble
@@ -86,63 +61,15 @@ class Refinement(AbstractStage):
     sharding: NamedSharding | None = eqx.field(static=True)
 
     @staticmethod
-    def create(
-        stage: Stage,
-        state: TrainingState,
-        config: Config,
-        system: System,
-        dataset: Dataset,
-        *,
-        seed: int,
-        is_broken: Predicate | None = None,
-    ) -> tuple[Refinement, TrainingState]:
-        """Start the chains from training frames.
+    def blank(options: RefinementOptions) -> RefinementOptions:
+        """Options without the number of steps."""
+        return options.model_copy(update={"steps": 1})
 
-        Parameters
-        ----------
-        stage, state
-            Of the expert that serves the time of the simulation, from its trained weights, with the
-            optimiser of the refinement.
-        config
-            Integrator and time of the simulation, options of the refinement.
-        system, dataset
-            What is simulated, of many the largest, and the frames it is held to.
-        seed
-            Of all that is random in it.
-        is_broken
-            A chain in a frame for which it says True begins again from a training frame; of many,
-            with a leading axis of molecules.
-
-        Raises
-        ------
-        FokkerError
-            If there are more molecules than chains.
-        """
-        options = config.refinement
-        key = jax.random.fold_in(jax.random.key(np.uint32(seed % 2**32)), 2)
-        noise, restart, velocity = jax.random.split(key, 3)
-        ensemble = Ensemble.create(
-            config.simulation, options.chains, system, dataset, stage.features, stage.frozen,
-            noise, is_broken, option="refinement.chains",
-        )  # fmt: skip
-        refinement = Refinement(
-            stage=stage,
-            ensemble=ensemble,
-            restart=restart,
-            n_steps=stage.n_steps,
-            options=options.model_copy(update={"steps": 1}),
-            held_out=config.experts[config.simulating_expert].training.batch_size,
-            sharding=stage.sharding,
-        )
-        pool = dataset.pool
-        first = ensemble.first_rows(pool, restart, jnp.zeros(options.chains, jnp.int32))
-        chains = ensemble.begin(pool.frames[first], velocity)
-        return refinement, dataclasses.replace(state, chains=chains)
-
-    @property
-    def keeps_best(self) -> bool:
-        """No: the simulation is bettered at some cost to the objectives of the expert."""
-        return False
+    def begun(self, state: TrainingState, pool: Pool, key: Key) -> TrainingState:
+        """Start the chains from training frames."""
+        born = jnp.zeros(self.options.chains, jnp.int32)
+        first = self.ensemble.first_rows(pool, self.restart, born)
+        return dataclasses.replace(state, chains=self.ensemble.begin(pool.frames[first], key))
 
     @property
     def logged(self) -> tuple[str, ...]:
@@ -152,10 +79,6 @@ class Refinement(AbstractStage):
     def learning_rate(self, step: ArrayLike) -> Array:
         """Learning rate at a step."""
         return self.stage.learning_rate(step)
-
-    def model(self, parameters: AbstractScore) -> AbstractScore:
-        """Put trained and frozen leaves together."""
-        return self.stage.model(parameters)
 
     def gap(
         self,
@@ -176,7 +99,7 @@ class Refinement(AbstractStage):
         options, ensemble, step = self.options, self.ensemble, state.step
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 3), step)
         pick, velocity = jax.random.split(key)
-        source = pool if options.emphasise else dataclasses.replace(pool, emphasis=None)
+        source = self.source(pool)
         born = self._born(step)
         rows = ensemble.training_rows(source, pick, options.frames)
         first = ensemble.first_rows(source, self.restart, born) if options.lifetime else rows[:, 0]
@@ -219,31 +142,3 @@ class Refinement(AbstractStage):
             return jnp.full(n, -1, jnp.int32)
         head_start = (np.arange(n) * lifetime // n).astype(np.int32)
         return jnp.maximum(step - (step + head_start) % lifetime, 0)
-
-    def losses(
-        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> dict[str, Scalar]:
-        """Mean of every objective of the expert over a batch, and their weighted sum."""
-        options = self.stage.options.model_copy(update={"batch_size": self.held_out})
-        return dataclasses.replace(self.stage, options=options).losses(parameters, pool, step)
-
-    def culprit(
-        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> Culprit | None:
-        """Which objective of the expert is not finite on the batch of a step; None if none."""
-        return self.stage.culprit(parameters, pool, step)
-
-    def objection(self, terms: dict[str, float]) -> str | None:
-        """What chains that break would teach is of the places where they broke."""
-        share = terms[RESTARTED]
-        if share <= MOST_RESTARTED:
-            return None
-        return (
-            f"{share:.0%} of the chains of the refinement broke within {self.options.stride} "
-            "simulation steps; the weights before it are kept. The force is too rough to simulate: "
-            "train the expert longer, or lower simulation.integrator.dt"
-        )
-
-    def on_one_device(self) -> Refinement:
-        """The same stage, spread over nothing."""
-        return dataclasses.replace(self, stage=self.stage.on_one_device(), sharding=None)

@@ -20,52 +20,39 @@ of the frames, `1 / E_0[w^2]`, is not small. Then the next round begins with a n
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
+from typing import ClassVar, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from .block import AbstractStage, Culprit, Recorded, TrainingState
-from .config import Config
-from .data import Dataset
-from .dynamics import Predicate
+from .block import Recorded, TrainingState
 from .ensemble import Ensemble, where
 from .model import AbstractEnergy, AbstractScore
 from .parallel import gather, scatter
 from .pool import Pool
-from .refinement import GAP, MOST_RESTARTED, RESTARTED, Weights
 from .reweighting_options import ReweightingOptions
+from .simulating import GAP, RESTARTED, AbstractSimulatingStage, Weights
 from .stage import Batch, Stage
-from .system import System
 from .types import Key, Scalar
 
 EFFECTIVE = "effective"
 """Logged: effective share of the recorded frames under the weights of the step."""
 
 
-class Reweighting(AbstractStage):
+class Reweighting(AbstractSimulatingStage):
     """The fixed part of the reweighting of one expert.
 
     A step is either of the simulation, which records a frame of each chain, or of the optimiser: in
     each round first all of the one, then all of the other.
-
-    Attributes
-    ----------
-    stage
-        The expert's own objectives, with the optimiser and the schedule of all rounds.
-    ensemble
-        What is simulated.
-    restart
-        Seed of the frames that chains begin from.
-    held_out
-        Held-out frames that the objectives are evaluated on: as many as while the expert trained.
     """
+
+    name: ClassVar[str] = "reweighting"
+    stream: ClassVar[int] = 4
 
     stage: Stage
     ensemble: Ensemble
@@ -76,63 +63,17 @@ class Reweighting(AbstractStage):
     sharding: NamedSharding | None = eqx.field(static=True)
 
     @staticmethod
-    def create(
-        stage: Stage,
-        state: TrainingState,
-        config: Config,
-        system: System,
-        dataset: Dataset,
-        *,
-        seed: int,
-        is_broken: Predicate | None = None,
-    ) -> tuple[Reweighting, TrainingState]:
-        """Make room for the frames of a round.
+    def blank(options: ReweightingOptions) -> ReweightingOptions:
+        """Options without the number of rounds."""
+        return options.model_copy(update={"rounds": 1})
 
-        Parameters
-        ----------
-        stage, state
-            Of the expert that serves the time of the simulation, from its trained weights, with the
-            optimiser of the reweighting.
-        config
-            Integrator and time of the simulation, options of the reweighting.
-        system, dataset
-            What is simulated, of many the largest, and the frames it is held to.
-        seed
-            Of all that is random in it.
-        is_broken
-            A chain in a frame for which it says True begins again from a training frame; of many,
-            with a leading axis of molecules.
-
-        Raises
-        ------
-        FokkerError
-            If there are more molecules than chains.
-        """
-        options = config.reweighting
-        key = jax.random.fold_in(jax.random.key(np.uint32(seed % 2**32)), 4)
-        noise, restart, velocity = jax.random.split(key, 3)
-        ensemble = Ensemble.create(
-            config.simulation, options.chains, system, dataset, stage.features, stage.frozen,
-            noise, is_broken, option="reweighting.chains",
-        )  # fmt: skip
-        reweighting = Reweighting(
-            stage=stage,
-            ensemble=ensemble,
-            restart=restart,
-            n_steps=jnp.asarray(config.steps_of(config.n_stages - 1), jnp.int32),
-            options=options,
-            held_out=config.experts[config.simulating_expert].training.batch_size,
-            sharding=stage.sharding,
-        )
-        chains = ensemble.begin(dataset.pool.frames[jnp.zeros(options.chains, jnp.int32)], velocity)
+    def begun(self, state: TrainingState, pool: Pool, key: Key) -> TrainingState:
+        """Make room for the frames of a round; its first step starts the chains."""
+        options = self.options
+        chains = self.ensemble.begin(pool.frames[jnp.zeros(options.chains, jnp.int32)], key)
         shape = (options.frames, *chains.x.shape)
         room = Recorded(jnp.zeros(shape), jnp.zeros(shape[:2]))
-        return reweighting, dataclasses.replace(state, chains=chains, recorded=room)
-
-    @property
-    def keeps_best(self) -> bool:
-        """No: the simulation is bettered at some cost to the objectives of the expert."""
-        return False
+        return dataclasses.replace(state, chains=chains, recorded=room)
 
     @property
     def logged(self) -> tuple[str, ...]:
@@ -156,15 +97,11 @@ class Reweighting(AbstractStage):
         made = jnp.maximum(step % self._every - self.options.frames, 0)
         return self.stage.learning_rate(step // self._every * self.options.steps + made)
 
-    def model(self, parameters: AbstractScore) -> AbstractScore:
-        """Put trained and frozen leaves together."""
-        return self.stage.model(parameters)
-
     def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """One step: of simulation, or of the optimiser."""
         ensemble, step = self.ensemble, state.step
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.stage.seed), 5), step)
-        source = pool if self.options.emphasise else dataclasses.replace(pool, emphasis=None)
+        source = self.source(pool)
         rows = ensemble.training_rows(source, key, self.options.draws)
         begun = self._begun(source, step - step % self._every)
         drawn = self.stage.draw(pool, step), pool.frames[rows]
@@ -205,13 +142,13 @@ class Reweighting(AbstractStage):
         sound = ensemble.sound(chains)
         chains = where(sound, chains, again)
         frame = ensemble.scaled(chains)
+        energies = ensemble.energies(model, frame[:, None])
         recorded = Recorded(
             state.recorded.frames.at[now].set(frame),
-            state.recorded.energies.at[now].set(ensemble.energies(model, frame[:, None])[:, 0]),
+            state.recorded.energies.at[now].set(energies[:, 0]),
         )
         of_data, of_chains = weights
-        gap = ensemble.mean_energy(model, data, of_data)
-        gap -= ensemble.mean_energy(model, frame[:, None], of_chains)
+        gap = ensemble.mean_energy(model, data, of_data) - ensemble.mean_of(energies, of_chains)
         total, means = self.stage.objective(state.parameters, batch)
         state = dataclasses.replace(state, chains=chains, recorded=recorded)
         shares = {EFFECTIVE: jnp.ones(()), RESTARTED: jnp.mean(~sound)}
@@ -245,12 +182,13 @@ class Reweighting(AbstractStage):
         """
         model = cast(AbstractEnergy, self.model(parameters))
         ensemble = self.ensemble
-        change = jax.lax.stop_gradient(ensemble.energies(model, recorded)) - before
+        energies = ensemble.energies(model, recorded)
+        change = jax.lax.stop_gradient(energies) - before
         of_data, of_chains = weights
         counts = jnp.broadcast_to(1.0 if of_chains is None else of_chains, change.shape)
         w = ensemble.boltzmann(change, counts)
         gap = ensemble.mean_energy(model, data, of_data)
-        gap -= ensemble.mean_energy(model, recorded, counts * w)
+        gap -= ensemble.mean_of(energies, counts * w)
         return gap, 1.0 / jnp.mean(counts * w**2)
 
     def _descend(
@@ -290,31 +228,3 @@ class Reweighting(AbstractStage):
         place = (jnp.arange(options.draws) + jax.random.uniform(key, shape)) / options.draws
         rows = first + (place * (options.frames - first)).astype(jnp.int32)
         return jnp.minimum(rows, options.frames - 1)
-
-    def losses(
-        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> dict[str, Scalar]:
-        """Mean of every objective of the expert over a batch, and their weighted sum."""
-        options = self.stage.options.model_copy(update={"batch_size": self.held_out})
-        return dataclasses.replace(self.stage, options=options).losses(parameters, pool, step)
-
-    def culprit(
-        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> Culprit | None:
-        """Which objective of the expert is not finite on the batch of a step; None if none."""
-        return self.stage.culprit(parameters, pool, step)
-
-    def objection(self, terms: dict[str, float]) -> str | None:
-        """What chains that break would teach is of the places where they broke."""
-        share = terms[RESTARTED]
-        if share <= MOST_RESTARTED:
-            return None
-        return (
-            f"{share:.0%} of the chains of the reweighting broke within {self.options.stride} "
-            "simulation steps; the weights before it are kept. The force is too rough to simulate: "
-            "train the expert longer, or lower simulation.integrator.dt"
-        )
-
-    def on_one_device(self) -> Reweighting:
-        """The same stage, spread over nothing."""
-        return dataclasses.replace(self, stage=self.stage.on_one_device(), sharding=None)

@@ -210,5 +210,7 @@ class Stages:
             return number, stage, state, pool
         kind = Refinement if name == "refinement" else Reweighting
         given = stage, state, config, system, dataset
-        after, begun = kind.create(*given, seed=seed, is_broken=self.is_broken)
+        after, begun = kind.create(
+            *given, n_steps=config.steps_of(index), seed=seed, is_broken=self.is_broken
+        )
         return number, after, begun, pool
