@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import equinox as eqx
 import jax
@@ -312,17 +313,29 @@ def test_a_broken_chain_begins_again_from_a_training_frame():
     assert all(x[~np.array(again), 0] <= 0.0)
 
 
-def test_chains_that_break_end_it_with_the_weights_before_kept(tmp_path):
-    settings, data = config(), dataset(500)
+def test_chains_that_break_end_it_with_the_weights_before_kept(tmp_path, monkeypatch):
+    """It is told, logged and in the checkpoint; what follows would begin from those weights."""
+    monkeypatch.setattr(training, "BLOCK", 4)
+    settings, data, told = config(), dataset(500), []
     before = run(tmp_path / "before", config(steps=0), data)
-    with pytest.raises(FokkerError, match=r"step 8: \d+% of the chains .* train the expert longer"):
-        run(tmp_path / "run", settings, data, is_broken=lambda x: x[0, 0] > 0.0)
+    broken = {"is_broken": lambda x: x[0, 0] > 0.0, "on_message": told.append}
+    after = run(tmp_path / "run", settings, data, **broken)
+    (message,) = (text for text in told if text.startswith("refinement"))
+    assert re.search(
+        r"ended at step 4 of 8: \d+% of the chains .* train the expert longer", message
+    )
+    lines = (tmp_path / "run" / "training.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    assert last["name"] == "refinement"
+    assert last["ended"] in message
+    assert last["terms"][RESTARTED] > 0.1
     newest = checkpoint.latest(tmp_path / "run" / "checkpoint")
-    assert checkpoint.read_manifest(newest)["progress"]["stage"] == 3
+    assert checkpoint.read_manifest(newest)["progress"]["stage"] == settings.n_stages
     like = training.inference_group(before, data.training[:4])
     stored = checkpoint.load(newest, "model", like)["model"]
-    for a, b in zip(arrays(before), arrays(stored), strict=True):
+    for a, b, c in zip(arrays(before), arrays(stored), arrays(after), strict=True):
         assert np.array_equal(a, b)
+        assert np.array_equal(a, c)
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):

@@ -106,6 +106,8 @@ def results() -> dict[str, str]:
         }
         for step in range(20)
     ]
+    ended = "30% of the chains <b>broke</b>"
+    log.append(log[-1] | {"name": "refinement", "step": 8, "ended": ended})
     return {
         "metrics.json": json.dumps(metrics, allow_nan=False),
         "plots.json": json.dumps(plots, allow_nan=False),
@@ -260,6 +262,7 @@ def test_page_tells_what_failed(page):
     assert "100 chains, all started from a frame with phi > 0." in text
     assert "0 % of their frames failed." in text
     assert "0 % / 1.00 %" in text  # failed frames, iid / sim
+    assert "Refinement ended at step 8: 30% of the chains <b>broke</b>." in text
 
 
 def test_page_has_the_key_numbers(page, results):

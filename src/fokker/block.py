@@ -136,7 +136,7 @@ class AbstractStage(eqx.Module):
 
     @abstractmethod
     def objection(self, terms: dict[str, float]) -> str | None:
-        """Why training should not go on, given means of what was logged; None if it should."""
+        """Why a stage should end, given means of what was logged; None if it should go on."""
 
     @abstractmethod
     def on_one_device(self) -> AbstractStage:

@@ -161,8 +161,8 @@ class AbstractSimulatingStage(AbstractStage):
             return None
         return (
             f"{share:.0%} of the chains of the {self.name} broke within {self.options.stride} "
-            "simulation steps; the weights before it are kept. The force is too rough to simulate: "
-            "train the expert longer, or lower simulation.integrator.dt"
+            "simulation steps; the weights before that are kept. The force is too rough to "
+            "simulate: train the expert longer, or lower simulation.integrator.dt"
         )
 
     def on_one_device(self) -> AbstractSimulatingStage:

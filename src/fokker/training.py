@@ -94,7 +94,8 @@ def train(
     on_progress, should_stop
         Called after every block; should_stop also within one whose steps are slow.
     on_message
-        Told of an expert whose last weights are not the ones that are kept.
+        Told of an expert whose last weights are not the ones that are kept, and of a refinement or
+        reweighting that ends because its chains break; training goes on from the weights before.
 
     Returns
     -------
@@ -106,8 +107,7 @@ def train(
     Interrupted
         If `should_stop` said so; the checkpoint is whole.
     FokkerError
-        If the loss stops being finite, with the step, the term, the time and the frame, or if the
-        chains of a refinement break.
+        If the loss stops being finite, with the step, the term, the time and the frame.
     """
     many = dataset.many
     inputs = None if many is None else many.inputs
@@ -144,11 +144,15 @@ def train(
         following = config.next_stage(index + 1)
         for block in _blocks(stage, state, pool, validation, dataset, should_stop):
             state, record, step = block.state, block.record, block.record["step"]
-            done = step == total
-            best, kept = _keep(best, state, record)
+            ended = record.get("ended")
+            done = step == total or ended is not None
+            if ended is None:
+                best, kept = _keep(best, state, record)
+                model = _with_expert(model, expert, stage.model(kept))
+            else:
+                on_message(f"{name} ended at step {step:,} of {total:,}: {ended}.")
             if done and best is not None:
                 record["kept"] = int(best.step)
-            model = _with_expert(model, expert, stage.model(kept))
             saver.counter += block.length
             if parallel.is_primary():
                 training_log.append(log, {"stage": index, "name": name, **record})
@@ -242,8 +246,6 @@ def _blocks(
             pieces.append(logs)
             piece = 1 + int(length * PIECE_SECONDS / (time.monotonic() - since))
         mean = {n: float(np.concatenate([p[n] for p in pieces]).mean()) for n in pieces[0]}
-        if (objection := stage.objection(mean)) is not None:
-            raise FokkerError(f"training stopped at step {at}: {objection}.")
         record = {
             "step": at,
             "loss": mean["loss"],
@@ -255,7 +257,12 @@ def _blocks(
         if validation is not None and at == end and held_out.is_due(at, total, BLOCK):
             average = parallel.local(state.average)
             record["validation"] = held_out.losses(stage, average, validation)
+        objection = stage.objection(mean)
+        if objection is not None:
+            record["ended"] = objection
         yield _Block(state, at - step, record)
+        if objection is not None:
+            return
 
 
 def _better_before(name: str, best: Best, loss: float, total: int) -> str:

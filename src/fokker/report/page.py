@@ -129,6 +129,7 @@ def render(
         comparisons=_comparisons(metrics),
         data_name=_DATA.get(metrics.against or "", "training frames"),
         unseen=metrics.against in _DATA or metrics.reference is not None,
+        ended=[step for step in steps if step.ended is not None],
     )
 
 

@@ -170,6 +170,7 @@ class TrainingStep(AbstractRecord):
     terms: dict[str, float | None] = {}
     validation: dict[str, float | None] | None = None
     kept: int | None = None
+    ended: str | None = None
     learning_rate: float | None = None
     gradient_norm: float | None = None
     seconds: float | None = None
