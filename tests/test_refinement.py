@@ -301,6 +301,11 @@ def test_rare_frames_that_nothing_emphasises_are_refused():
         config("refinement.emphasise=true", "refinement.lifetime=5", "experts.*.training.rare=0")
 
 
+def test_more_steps_than_can_be_counted_are_refused():
+    with pytest.raises(FokkerError, match=r"steps x stride is 2,147,483,648 simulation steps"):
+        config("refinement.steps=1048576", "refinement.stride=2048")
+
+
 def test_a_broken_chain_begins_again_from_a_training_frame():
     data = dataset(200)
     stage, state, pool = refinement(config(), data, is_broken=lambda x: x[0, 0] > 0.0)

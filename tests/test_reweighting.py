@@ -285,3 +285,8 @@ def test_stages_are_the_experts_then_the_refinement_then_the_reweighting():
     assert without.steps_of(without.n_stages - 2) == 0
     assert without.next_stage(len(without.experts)) == without.n_stages - 1
     assert config("reweighting.rounds=0").n_stages == len(without.experts)
+
+
+def test_more_steps_than_can_be_counted_are_refused():
+    with pytest.raises(FokkerError, match=r"rounds x frames x stride is 2,147,483,648 simulation"):
+        config("reweighting.rounds=1024", "reweighting.frames=1024", "reweighting.stride=2048")

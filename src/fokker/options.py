@@ -9,3 +9,19 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+
+MOST_STEPS = 2**31
+"""Simulation steps of a chain are counted in 32 bits."""
+
+
+def fewer_than_most(steps: int, name: str) -> None:
+    """Refuse more steps of a chain than can be counted.
+
+    Raises
+    ------
+    ValueError
+        If there are `MOST_STEPS` or more.
+    """
+    if steps >= MOST_STEPS:
+        raise ValueError(f"{name} is {steps:,} simulation steps of each chain; at most 2**31 - 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from .options import Options
+from .options import Options, fewer_than_most
 
 
 class RefinementOptions(Options):
@@ -54,6 +54,11 @@ class RefinementOptions(Options):
     batch_size: int = Field(
         default=64, ge=1, lt=2**31, description="frames a step of the expert's objectives"
     )
+
+    @model_validator(mode="after")
+    def _steps_can_be_counted(self) -> RefinementOptions:
+        fewer_than_most(self.steps * self.stride, "steps x stride")
+        return self
 
     @model_validator(mode="after")
     def _emphasis_is_forgotten(self) -> RefinementOptions:

@@ -38,10 +38,15 @@ from .pool import Pool
 from .reweighting_options import ReweightingOptions
 from .simulating import GAP, RESTARTED, AbstractSimulatingStage, Weights
 from .stage import Batch, Stage
+from .system import System
+from .training_options import TrainingOptions
 from .types import Key, Scalar
 
 EFFECTIVE = "effective"
 """Logged: effective share of the recorded frames under the weights of the step."""
+
+WARMUP = 10
+"""Optimiser steps of linear warm-up."""
 
 
 class Reweighting(AbstractSimulatingStage):
@@ -61,6 +66,24 @@ class Reweighting(AbstractSimulatingStage):
     options: ReweightingOptions = eqx.field(static=True)
     held_out: int = eqx.field(static=True)
     sharding: NamedSharding | None = eqx.field(static=True)
+
+    @classmethod
+    def training_options(
+        cls, options: ReweightingOptions, of_expert: TrainingOptions, system: System
+    ) -> TrainingOptions:
+        """The same, of all rounds.
+
+        The learning rate is divided by the degrees of freedom, so that the energy, a sum over
+        these, changes as fast whatever the size of a molecule.
+        """
+        base = super().training_options(options, of_expert, system)
+        update = {
+            "steps": options.rounds * options.steps,
+            "learning_rate": options.learning_rate / system.degrees_of_freedom,
+            "warmup": WARMUP,
+            "weight_decay": 0.0,
+        }
+        return base.model_copy(update=update)
 
     @staticmethod
     def blank(options: ReweightingOptions) -> ReweightingOptions:

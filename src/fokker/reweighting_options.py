@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from .options import Options
+from .options import Options, fewer_than_most
 
 
 class ReweightingOptions(Options):
@@ -70,3 +70,8 @@ class ReweightingOptions(Options):
         description="effective share of the recorded frames below which weights stay as they are "
         "until the next round",
     )
+
+    @model_validator(mode="after")
+    def _steps_can_be_counted(self) -> ReweightingOptions:
+        fewer_than_most(self.rounds * self.frames * self.stride, "rounds x frames x stride")
+        return self

@@ -21,6 +21,7 @@ from .model import AbstractScore
 from .pool import Pool
 from .stage import Stage
 from .system import System
+from .training_options import TrainingOptions
 from .types import Key, Scalar
 
 GAP = "energy-gap"
@@ -118,6 +119,15 @@ class AbstractSimulatingStage(AbstractStage):
         }
         created = cls(**fields)
         return created, created.begun(state, dataset.pool, velocity)
+
+    @classmethod
+    def training_options(
+        cls, options: Any, of_expert: TrainingOptions, system: System
+    ) -> TrainingOptions:
+        """Training options of the expert, with what those of this stage say of the optimiser."""
+        names = set(type(options).model_fields) & set(TrainingOptions.model_fields)
+        said = {name: getattr(options, name) for name in names}
+        return of_expert.model_copy(update={"optimiser": "adamw", **said})
 
     @staticmethod
     @abstractmethod

@@ -31,9 +31,6 @@ from .system import System, Vocabulary
 from .training_options import TrainingOptions
 from .types import Features
 
-WARMUP = 10
-"""Optimiser steps of linear warm-up of a reweighting."""
-
 STATISTICS_FRAMES = 10_000
 """Frames that networks measure their standardisation on, evenly spread."""
 
@@ -144,22 +141,6 @@ def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     return dataset.training[known], np.asarray(labels.force)[known]
 
 
-def _descent(config: Config, name: str, system: System) -> dict[str, Any]:
-    """What a stage after the experts says of its optimiser, in the words of their training."""
-    options = getattr(config, name)
-    names = set(type(options).model_fields) & set(TrainingOptions.model_fields)
-    found = {"optimiser": "adamw", **{name: getattr(options, name) for name in names}}
-    if name == "refinement":
-        return found
-    return found | {
-        "steps": options.rounds * options.steps,
-        # so that the energy, a sum over these, changes as fast whatever the size of a molecule
-        "learning_rate": options.learning_rate / system.degrees_of_freedom,
-        "warmup": WARMUP,
-        "weight_decay": 0.0,
-    }
-
-
 @dataclass(frozen=True)
 class Stages:
     """What is trained one after the other: every expert, then what follows if there is any."""
@@ -189,8 +170,9 @@ class Stages:
         number = config.simulating_expert if simulating else index
         expert, seed = config.experts[number], config.seed * 1000 + index
         options = with_rotation(expert, system)
+        kind = Refinement if name == Refinement.name else Reweighting
         if simulating:
-            options = options.model_copy(update=_descent(config, name, system))
+            options = kind.training_options(getattr(config, name), options, system)
         features, molecules = subjects(system, dataset.many)
         stage, state = Stage.create(
             model.experts[number],
@@ -208,7 +190,6 @@ class Stages:
         pool = with_emphasis(whole, expert, system, dataset, self.sharding)
         if not simulating:
             return number, stage, state, pool
-        kind = Refinement if name == "refinement" else Reweighting
         given = stage, state, config, system, dataset
         after, begun = kind.create(
             *given, n_steps=config.steps_of(index), seed=seed, is_broken=self.is_broken
