@@ -67,10 +67,10 @@ def combine(
     """
     base = _preset("systems", system)
     chosen, own = _method(method)
-    network, training = base.pop("network", {}), base.pop("training", {})
+    common = {key: base.pop(key, {}) for key in ("network", "training", "objectives")}
     refinement = _refinement(chosen, base.pop("refinement", {}), effort)
     reweighting = _reweighting(chosen, base.pop("reweighting", {}), effort)
-    experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
+    experts = [_expert(expert, **common, effort=effort) for expert in chosen.pop("experts")]
     raw: dict[str, Any] = {"method": method if isinstance(method, str) else method["name"]}
     for part in (base, chosen, {"experts": experts}, refinement, reweighting, own, *changes):
         raw = merge(raw, part)
@@ -150,13 +150,25 @@ def _method(method: str | Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 
 def _expert(
-    own: Mapping[str, Any], network: Mapping[str, Any], training: Mapping[str, Any], effort: float
+    own: Mapping[str, Any],
+    *,
+    network: Mapping[str, Any],
+    training: Mapping[str, Any],
+    objectives: Mapping[str, Any],
+    effort: float,
 ) -> dict[str, Any]:
+    """Options of an expert: what the system says of all of them, below what the method says.
+
+    Of objectives the system says only how they are evaluated if the method has them.
+    """
     settings = merge(training, own.get("training", {}))
     share = own.get("training", {}).get("steps", 1.0)
     sizes = own.get("network", {})
     if "name" not in sizes and not set(sizes) <= set(network):
         sizes = {}
+    if "objectives" in settings:
+        had = settings["objectives"]
+        settings["objectives"] = {n: merge(objectives.get(n, {}), o) for n, o in had.items()}
     settings["steps"] = _whole_blocks(training.get("steps", 1) * share * effort)
     return {
         **own,
