@@ -33,12 +33,23 @@ def test_steps_of_a_method_are_a_share_of_the_system_and_effort_multiplies():
     assert full.experts[0].training.steps > full.experts[1].training.steps
 
 
-def test_what_a_system_says_of_an_objective_is_for_methods_that_have_it():
-    ours, plain = (parse(combine("long-fold", m), "t") for m in ("fokker", "diffusion"))
-    assert ours.experts[0].training.objectives["diffclf"].fraction == 0.25
-    assert ours.experts[0].training.objectives["diffclf"].weight == 1.0
-    assert set(ours.experts[1].training.objectives) == {"dsm"}
-    assert set(plain.experts[0].training.objectives) == {"dsm"}
+def test_what_a_system_changes_of_a_method_is_for_it_and_those_made_from_it():
+    variant = {"name": "mine", "method": "fokker", "seed": 3}
+    methods = "fokker", "rne", variant, "diffusion"
+    ours, rne, mine, plain = (parse(combine("long-fold", m), "t").experts for m in methods)
+    diffclf = ours[0].training.objectives["diffclf"]
+    assert (diffclf.fraction, diffclf.weight) == (0.25, 1.0)
+    assert set(rne[0].training.objectives) == {"dsm", "torsion", "rne"}
+    assert mine == ours
+    assert set(plain[0].training.objectives) == {"dsm"}
+    changed = parse(
+        combine(
+            "long-fold", "fokker",
+            [assignment("experts.0.training.objectives.diffclf.fraction=1.0")],
+        ),
+        "t",
+    )  # fmt: skip
+    assert changed.experts[0].training.objectives["diffclf"].fraction == 1.0
 
 
 def test_set_reaches_every_depth():

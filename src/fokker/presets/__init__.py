@@ -4,13 +4,15 @@ A system file holds the tables `system`, `sampling`, `simulation` and the defaul
 `training` of every expert. A method file holds the experts, each with what it changes of these;
 `training.steps` of a method is a share of the system's. A system also says how long a refinement
 and a reweighting take, and only a method that has these tables makes them. What a method changes of
-a network is for one that has all these keys, and left out for another. Either file may name a
-`base` that it changes.
+a network is for one that has all these keys, and left out for another. In a table `methods.NAME` a
+system says what it changes of that method and of those made from it. Either file may name a `base`
+that it changes.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,9 @@ from typing import Any
 from ..errors import FokkerError
 
 DEFAULT_METHOD = "fokker"
+
+_OF_PRESETS = ("description", "base", "hidden", "methods")
+"""Keys of presets that no configuration has."""
 
 
 def systems() -> dict[str, str]:
@@ -66,15 +71,17 @@ def combine(
         If a preset does not exist.
     """
     base = _preset("systems", system)
-    chosen, own = _method(method)
-    common = {key: base.pop(key, {}) for key in ("network", "training", "objectives")}
+    chosen, line, own = _method(method)
+    network, training = base.pop("network", {}), base.pop("training", {})
+    tuned = [base["methods"][name] for name in line if name in base.get("methods", {})]
     refinement = _refinement(chosen, base.pop("refinement", {}), effort)
     reweighting = _reweighting(chosen, base.pop("reweighting", {}), effort)
-    experts = [_expert(expert, **common, effort=effort) for expert in chosen.pop("experts")]
+    experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
     raw: dict[str, Any] = {"method": method if isinstance(method, str) else method["name"]}
-    for part in (base, chosen, {"experts": experts}, refinement, reweighting, own, *changes):
+    stages = {"experts": experts}, refinement, reweighting
+    for part in (base, chosen, *stages, *tuned, own, *changes):
         raw = merge(raw, part)
-    return {k: v for k, v in raw.items() if k not in ("description", "base", "hidden")}
+    return {k: v for k, v in raw.items() if k not in _OF_PRESETS}
 
 
 def with_force_matching(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,37 +145,28 @@ def assignment(text: str) -> dict[str, Any]:
     return parsed
 
 
-def _method(method: str | Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Content of a method preset, and what a variant changes in the whole."""
+def _method(
+    method: str | Mapping[str, Any],
+) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+    """Content of a method preset, the names it comes from, and what a variant changes."""
     if isinstance(method, str):
-        return _preset("methods", method), {}
-    chosen = _preset("methods", method.get("method", DEFAULT_METHOD))
+        return _preset("methods", method), _line("methods", method), {}
+    name = method.get("method", DEFAULT_METHOD)
+    chosen = _preset("methods", name)
     own = {k: v for k, v in method.items() if k not in ("name", "method", "description")}
     if isinstance(own.get("experts"), list):
         chosen["experts"] = own.pop("experts")
-    return chosen, own
+    return chosen, _line("methods", name), own
 
 
 def _expert(
-    own: Mapping[str, Any],
-    *,
-    network: Mapping[str, Any],
-    training: Mapping[str, Any],
-    objectives: Mapping[str, Any],
-    effort: float,
+    own: Mapping[str, Any], network: Mapping[str, Any], training: Mapping[str, Any], effort: float
 ) -> dict[str, Any]:
-    """Options of an expert: what the system says of all of them, below what the method says.
-
-    Of objectives the system says only how they are evaluated if the method has them.
-    """
     settings = merge(training, own.get("training", {}))
     share = own.get("training", {}).get("steps", 1.0)
     sizes = own.get("network", {})
     if "name" not in sizes and not set(sizes) <= set(network):
         sizes = {}
-    if "objectives" in settings:
-        had = settings["objectives"]
-        settings["objectives"] = {n: merge(objectives.get(n, {}), o) for n, o in had.items()}
     settings["steps"] = _whole_blocks(training.get("steps", 1) * share * effort)
     return {
         **own,
@@ -205,9 +203,13 @@ def _whole_blocks(steps: float, block: int = 250) -> int:
 
 
 def _preset(kind: str, name: str) -> dict[str, Any]:
-    own = _read(kind, name)
-    base = own.pop("base", "")
-    return merge(_preset(kind, base), own) if base else own
+    return functools.reduce(merge, (_read(kind, each) for each in _line(kind, name)))
+
+
+def _line(kind: str, name: str) -> list[str]:
+    """Names of the presets that one is made of, the first base first."""
+    base = _read(kind, name).get("base", "")
+    return [*_line(kind, base), name] if base else [name]
 
 
 def _merge_list(key: str, present: list[Any], changes: Mapping[str, Any]) -> list[Any]:
