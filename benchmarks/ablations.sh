@@ -12,12 +12,12 @@ system=${2:-mueller-brown}
 [ $# -ge 1 ] && shift
 variants=$(dirname "$0")/variants
 
-rows="diffclf-quarter diffclf-quarter-512 rne-quarter fokker-weak fokker-strong dsm-only"
+rows="diffclf-quarter diffclf-quarter-512 diffclf-whole-256 rne-quarter fokker-weak fokker-strong dsm-only"
 rows="$rows non-conservative strong unweighted weight-x0.01 weight-x0.1 weight-x10"
 rows="$rows fraction-0.0625 fraction-0.25 one-expert two-experts"
 if [ "$system" != mueller-brown ]; then
     # One bead has no torsions, and so dsm-only is no-diffclf.
-    rows="$rows no-torsion no-diffclf graph-transformer refined"
+    rows="$rows no-torsion no-diffclf graph-transformer"
 fi
 arguments=""
 for row in $rows; do

@@ -397,7 +397,7 @@ def test_a_method_without_a_refinement_makes_none_and_effort_shortens_ours():
     assert steps > 0
     assert parse(combine("hairpin", "fokker", effort=0.5), "test").refinement.steps == steps / 2
     assert parse(combine("hairpin", "both"), "test").refinement.steps == 0
-    assert parse(combine("alanine-dipeptide", "fokker"), "test").refinement.steps == 0
+    assert parse(combine("mueller-brown", "fokker"), "test").refinement.steps == 0
 
 
 SCORE = (
