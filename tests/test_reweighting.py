@@ -263,7 +263,7 @@ def test_a_system_says_how_long_and_a_method_whether():
         return parse(combine("long-fold", name, effort=effort), "presets").reweighting
 
     whole, half = of("fokker", 1.0), of("fokker", 0.5)
-    assert whole.rounds == half.rounds == 1
+    assert whole.rounds == half.rounds > 0
     assert (half.frames, half.steps) == (whole.frames // 2, whole.steps // 2)
     assert of("both", 1.0).rounds == 0
 
