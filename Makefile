@@ -30,7 +30,7 @@ $(READY_DOCS): pyproject.toml | $(VENV)/bin/python
 
 ## Train on the embedded alanine dipeptide, sample, simulate and report: under 10 minutes on 2 cores.
 demo: $(READY)
-	$(BIN)/fokker run alanine-dipeptide --method fokker --effort 0.2 --out $(DEMO) --resume
+	$(BIN)/fokker run alanine-dipeptide --method fokker --effort 0.15 --out $(DEMO) --resume
 	@echo "open $(DEMO)/report.html"
 
 ## Lint, types and tests, with array shapes checked at run time.
