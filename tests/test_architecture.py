@@ -19,6 +19,7 @@ LAYERS = [
     ("model", "trajectory", "many"),
     ("objective", "sampler", "dynamics", "data", "report", "force"),
     ("training_options", "datasets", "emphasis", "block", "training_log"),
+    ("simulating_options",),
     ("refinement_options", "reweighting_options"),
     ("stage", "config", "presets", "chains", "held_out"),
     ("ensemble",),

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from .options import Options, fewer_than_most
+from .options import fewer_than_most
+from .simulating_options import AbstractSimulatingOptions
 
 
-class RefinementOptions(Options):
+class RefinementOptions(AbstractSimulatingOptions):
     """The last stage of training, in which the model's own simulation is held to the frames."""
 
     steps: int = Field(default=0, ge=0, lt=2**31, description="optimiser steps; 0: no refinement")
-    weight: float = Field(
-        default=8.0,
-        gt=0,
-        description="of the relative entropy a degree of freedom, beside the expert's objectives",
-    )
     learning_rate: float = Field(default=1e-3, gt=0, description="peak; cosine decay to 0")
     warmup: int = Field(default=100, ge=0, lt=2**31, description="steps of linear warm-up")
     weight_decay: float = Field(default=1e-4, ge=0)
-    gradient_clip: float = Field(default=1.0, gt=0, description="global norm")
     average_decay: float = Field(
         default=0.99, ge=0, lt=1, description="exponential moving average of the weights"
     )
@@ -50,9 +45,6 @@ class RefinementOptions(Options):
         default=False,
         description="chains begin from rare frames, and are compared with these, as often as the "
         "expert is trained on them, each for less; needs a lifetime",
-    )
-    batch_size: int = Field(
-        default=64, ge=1, lt=2**31, description="frames a step of the expert's objectives"
     )
 
     @model_validator(mode="after")

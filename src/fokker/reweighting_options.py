@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from .options import Options, fewer_than_most
+from .options import fewer_than_most
+from .simulating_options import AbstractSimulatingOptions
 
 
-class ReweightingOptions(Options):
+class ReweightingOptions(AbstractSimulatingOptions):
     """The very last stage: a long simulation with fixed weights, then these are set right by it."""
 
     rounds: int = Field(
@@ -47,11 +48,6 @@ class ReweightingOptions(Options):
         gt=0,
         description="peak, divided by the degrees of freedom; cosine decay to 0 over all rounds",
     )
-    weight: float = Field(
-        default=8.0,
-        gt=0,
-        description="of the relative entropy a degree of freedom, beside the expert's objectives",
-    )
     draws: int = Field(
         default=20,
         ge=1,
@@ -59,10 +55,6 @@ class ReweightingOptions(Options):
         description="recorded frames of each chain in a step, and training frames of its part of "
         "them",
     )
-    batch_size: int = Field(
-        default=64, ge=1, lt=2**31, description="frames a step of the expert's objectives"
-    )
-    gradient_clip: float = Field(default=1.0, gt=0, description="global norm")
     least: float = Field(
         default=0.5,
         gt=0,
