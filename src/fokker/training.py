@@ -254,15 +254,14 @@ def _blocks(
             "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
             "seconds": round(time.monotonic() - began, 4),
         }
+        if (objection := stage.objection(mean)) is not None:
+            record["ended"] = objection
+            yield _Block(state, at - step, record)
+            return
         if validation is not None and at == end and held_out.is_due(at, total, BLOCK):
             average = parallel.local(state.average)
             record["validation"] = held_out.losses(stage, average, validation)
-        objection = stage.objection(mean)
-        if objection is not None:
-            record["ended"] = objection
         yield _Block(state, at - step, record)
-        if objection is not None:
-            return
 
 
 def _better_before(name: str, best: Best, loss: float, total: int) -> str:

@@ -15,8 +15,10 @@ independent. So errors are those of a block bootstrap, and the floors are for th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -32,11 +34,14 @@ _BINS = 256
 """Of the histogram that is split in two."""
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True)
+class Sample:
     """What folding needs of a set of frames.
 
     Attributes
     ----------
+    system
+        With a collective variable of kind `native-contacts`.
     frames
         Shape (frames, beads, dim), nm.
     q
@@ -47,10 +52,16 @@ class Sample(NamedTuple):
         Number of independent frames.
     """
 
+    system: System
     frames: Float[np.ndarray, "frames beads dim"]
     q: Float[np.ndarray, " frames"]
     blocks: Blocks
     effective: float
+
+    @functools.cached_property
+    def touching(self) -> Float[np.ndarray, "blocks pairs"]:
+        """Number of frames of each block in which each of `contact_pairs` touches."""
+        return _by_block(self.system, self.frames, self.blocks)
 
 
 def native_contacts(system: System) -> CollectiveVariable | None:
@@ -105,7 +116,6 @@ def contact_probabilities(
 
 
 def folding(
-    system: System,
     training: Sample,
     evaluated: Sample,
     reference: Sample | None,
@@ -117,8 +127,6 @@ def folding(
 
     Parameters
     ----------
-    system
-        With a collective variable of kind `native-contacts`.
     training, evaluated
         What is compared.
     reference
@@ -138,7 +146,7 @@ def folding(
         fractions with `difference_error`, and `difference_floor`, its mean magnitude for a perfect
         model; `contacts`, `contacts_error` and `contacts_floor`, of the rms of the map.
     """
-    states = [_state(system, sample, threshold) for sample in (training, evaluated)]
+    states = [_state(sample, threshold) for sample in (training, evaluated)]
     pooled = [training] if reference is None else [training, reference]
     folded = np.concatenate([_folded(sample, threshold) for sample in pooled])
     rng = np.random.default_rng(seed)
@@ -150,31 +158,30 @@ def folding(
     found["difference"] = states[1]["fraction"] - states[0]["fraction"]
     found["difference_error"] = None if None in errors else float(np.hypot(*errors))
     found["difference_floor"] = float(np.abs(a - b).mean())
-    return found | _maps(system, pooled, evaluated, sizes, rng, draws)
+    return found | _maps(pooled, evaluated, sizes, rng, draws)
 
 
-def _state(system: System, sample: Sample, threshold: float) -> dict[str, Any]:
-    folded = _folded(sample, threshold)
+def _state(sample: Sample, threshold: float) -> dict[str, Any]:
+    folded, kT = _folded(sample, threshold), sample.system.kT
     p = float(folded.mean())
     error = mean_error(folded.astype(np.float64), sample.blocks)
     mixed = 0.0 < p < 1.0
     return {
         "fraction": p,
         "fraction_error": error,
-        "free_energy": float(-system.kT * np.log(p / (1.0 - p))) if mixed else None,
-        "free_energy_error": system.kT * error / (p * (1.0 - p)) if mixed and error else None,
+        "free_energy": float(-kT * np.log(p / (1.0 - p))) if mixed else None,
+        "free_energy_error": kT * error / (p * (1.0 - p)) if mixed and error else None,
     }
 
 
 def _maps(
-    system: System,
     pooled: Sequence[Sample],
     evaluated: Sample,
     sizes: Sequence[int],
     rng: np.random.Generator,
     draws: int,
 ) -> dict[str, float | None]:
-    sums = [_by_block(system, s.frames, s.blocks) for s in (*pooled, evaluated)]
+    sums = [s.touching for s in (*pooled, evaluated)]
     training, other = sums[0].sum(axis=0), sums[-1].sum(axis=0)
     n_training, n = len(pooled[0].frames), len(evaluated.frames)
     pool = np.sum([s.sum(axis=0) for s in sums[:-1]], axis=0) / sum(len(s.frames) for s in pooled)
@@ -213,14 +220,16 @@ def _by_block(
     """Number of frames of each block in which each pair touches."""
     pairs, reach = contact_pairs(system), contact_reach(system)
     total = np.zeros((blocks.drawn.shape[1], len(pairs)))
+    # blocks of a simulation alternate, frame by frame; sorted, a part has few of them
+    order = np.argsort(blocks.index, kind="stable")
     for start in range(0, len(frames), _FRAMES_PER_BLOCK):
-        part = frames[start : start + _FRAMES_PER_BLOCK]
+        rows = order[start : start + _FRAMES_PER_BLOCK]
+        part = frames[rows]
         with np.errstate(invalid="ignore", over="ignore"):
             square = np.zeros((len(part), len(pairs)), np.float32)
             for axis in range(part.shape[-1]):
                 square += (part[:, pairs[:, 0], axis] - part[:, pairs[:, 1], axis]) ** 2
             touch = square < np.float32(reach**2)
-        index = blocks.index[start : start + len(part)]
-        for block in np.unique(index):
-            total[block] += touch[index == block].sum(axis=0)
+        found, first = np.unique(blocks.index[rows], return_index=True)
+        total[found] += np.add.reduceat(touch, first, axis=0, dtype=np.int32)
     return total

@@ -47,6 +47,7 @@ class _Set:
     inefficiency: float
     blocks: Blocks
     chains: int
+    sample: Sample | None
 
     @property
     def plane(self) -> np.ndarray:
@@ -109,7 +110,7 @@ def compare(
     training = _measure(system, training_frames, limits, "training")
     evaluated = _measure(system, frames, limits, "evaluated", chains, seed + 1)
     reference = _optional(system, reference_frames, limits)
-    return _compare(system, training, evaluated, reference, seed, _threshold(system, training))
+    return _compare(system, training, evaluated, reference, seed, _threshold(training))
 
 
 def evaluate(
@@ -160,7 +161,7 @@ def evaluate(
         for name, frames, chains in (("iid", iid, 1), ("sim", sim, sim_chains))
         if frames is not None
     }
-    threshold = _threshold(system, trained)
+    threshold = _threshold(trained)
     tables: dict[str, Any] = {
         name: _compare(system, trained, evaluated, held_out, seed, threshold)
         for name, evaluated in sets.items()
@@ -220,37 +221,29 @@ def _compare(
             )
             for column, variable in enumerate(system.collective_variables)
         },
-        "folding": _folding(system, (training, evaluated, reference), threshold, seed),
+        "folding": _folding(training, evaluated, reference, threshold, seed),
     }
 
 
-def _threshold(system: System, training: _Set) -> float | None:
+def _threshold(training: _Set) -> float | None:
     """Share of native contacts beyond which a frame is folded; None where there is no such thing.
 
     It is that of the training frames throughout, so that all sets are judged alike.
     """
-    sample = _sample(system, training)
-    return None if sample is None else folding_threshold(sample.q)
-
-
-def _sample(system: System, frames: _Set) -> Sample | None:
-    variable = native_contacts(system)
-    if variable is None:
-        return None
-    q = frames.variables[:, system.collective_variables.index(variable)]
-    return Sample(frames.frames, q, frames.blocks, len(q) / frames.inefficiency)
+    return None if training.sample is None else folding_threshold(training.sample.q)
 
 
 def _folding(
-    system: System,
-    sets: tuple[_Set, _Set, _Set | None],
+    training: _Set,
+    evaluated: _Set,
+    reference: _Set | None,
     threshold: float | None,
     seed: int,
 ) -> dict[str, Any] | None:
-    training, evaluated, reference = (None if s is None else _sample(system, s) for s in sets)
-    if training is None or evaluated is None or threshold is None:
+    if training.sample is None or evaluated.sample is None or threshold is None:
         return None
-    return folding(system, training, evaluated, reference, threshold, seed)
+    pooled = None if reference is None else reference.sample
+    return folding(training.sample, evaluated.sample, pooled, threshold, seed)
 
 
 def _histogram_metrics(
@@ -337,7 +330,11 @@ def _measure(
         found.append(statistical_inefficiency([column.reshape(-1, chains)], period))
     blocks = blocks_of(len(frames), max(found), chains, seed)
     failed = failed_frames(system, frames, limits)
-    return _Set(frames, variables, failed, max(found), blocks, chains)
+    sample, folded = None, native_contacts(system)
+    if folded is not None:
+        q = columns[system.collective_variables.index(folded)]
+        sample = Sample(system, frames, q, blocks, len(q) / max(found))
+    return _Set(frames, variables, failed, max(found), blocks, chains, sample)
 
 
 def _limits(system: System, training_frames: np.ndarray) -> GeometryLimits:
