@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from fokker.benchmark import Budget, Plan
 from fokker.benchmark import run as run_plan
+from fokker.benchmark.calibration import calibrate
 from fokker.benchmark.numbers import _bond
 from fokker.benchmark.plan import same_weights, with_steps
 from fokker.cli import app
@@ -194,6 +195,13 @@ def test_mistakes_are_one_sentence(tmp_path):
         output = call("benchmark", "mixture-2d", "-o", tmp_path / "out", *given, code=2)
         assert match in " ".join(output.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_calibration_is_named(tmp_path):
+    file = tmp_path / "calibration.json"
+    file.write_text('{"18aa')
+    with pytest.raises(FokkerError, match=r"calibration\.json: not valid JSON"):
+        calibrate([], file)
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,28 @@ def test_bad_input_is_refused_in_one_sentence(run, tmp_path, monkeypatch):
     config = tmp_path / "bad.toml"
     config.write_text("[simulation\n")
     refused("train", "alanine-dipeptide", "-c", config, *own, match="not valid TOML")
+    config.write_text('system = "alanine-dipeptide"\n')
+    refused("train", "alanine-dipeptide", "-c", config, *own, match="bad.toml: system")
+    for change in ("system=5", "experts=5", "experts.0=5", "experts.0.training=1"):
+        refused("train", "alanine-dipeptide", "-o", "new", "-s", change, match=change.split("=")[0])
+    for content, match in (("method = 3", "method = 3"), ("experts = [3]", "experts must be")):
+        config.write_text(content)
+        row = f"mine={config}"
+        refused("benchmark", "mueller-brown", "--variant", row, "-o", "new", match=match)
+    refused("inspect", "dipeptides", match="inspect one of them")
     assert not (tmp_path / "new").exists()
+
+
+def test_settings_of_a_continued_run_are_those_of_the_command(run):
+    own = ["-f", TRAJECTORY, "-p", TOPOLOGY, "--temperature", "300", "--stride", "10"]
+    (run / "run.json").write_text(
+        json.dumps({k: v for k, v in RunFolder(run).read_record().items() if k != "sampling"})
+    )
+    for file in run.glob("*samples.xtc*"):
+        file.unlink()
+    beads = ["--select", "name N or name CA or name C"]
+    call("run", "molecule", *own, *beads, "-o", run, *TINY, "-ssampling.n=256", "--resume")
+    assert len(read_frames(run / "samples.xtc", load_run(run).system)) == 256
 
 
 def test_a_corrupt_checkpoint_is_refused_by_every_command(run):

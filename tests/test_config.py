@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fokker.config import Config, parse, read_toml, to_toml
+from fokker.config import Config, changed, parse, read_toml, to_toml
 from fokker.errors import FokkerError
 from fokker.presets import assignment, combine, merge, methods, systems
 
@@ -42,14 +42,39 @@ def test_what_a_system_changes_of_a_method_is_for_it_and_those_made_from_it():
     assert set(rne[0].training.objectives) == {"dsm", "torsion", "rne"}
     assert mine == ours
     assert set(plain[0].training.objectives) == {"dsm"}
-    changed = parse(
+    whole = parse(
         combine(
             "long-fold", "fokker",
             [assignment("experts.0.training.objectives.diffclf.fraction=1.0")],
         ),
         "t",
     )  # fmt: skip
-    assert changed.experts[0].training.objectives["diffclf"].fraction == 1.0
+    assert whole.experts[0].training.objectives["diffclf"].fraction == 1.0
+
+
+def test_a_variant_with_experts_of_its_own_has_nothing_of_what_a_system_says_of_others():
+    expert = {"interval": [0.0, 1.0], "kind": "energy", "training": {"objectives": {"dsm": {}}}}
+    variant = {"name": "mine", "method": "fokker", "experts": [expert], "refinement": {"steps": 0}}
+    (own,) = parse(combine("alanine-dipeptide", variant), "t").experts
+    assert set(own.training.objectives) == {"dsm"}
+    assert own.training.rare == 0
+
+
+@pytest.mark.parametrize("off", [{"experts.0.training.rare": 0}, {"refinement.lifetime": 0}])
+def test_a_stage_that_is_switched_off_asks_for_nothing(off):
+    changes = [assignment(f"{key}={value}") for key, value in off.items()]
+    config = parse(
+        combine("alanine-dipeptide", "fokker", [*changes, assignment("refinement.steps=0")]), "t"
+    )
+    assert config.n_stages == len(config.experts)
+
+
+def test_a_section_is_changed_whatever_the_training_was():
+    config = parse(combine("alanine-dipeptide", "fokker"), "t")
+    values = config.simulation.model_dump(mode="json")
+    assert changed(config, "simulation", {**values, "t": 0.15}).t == 0.15
+    with pytest.raises(FokkerError, match=r"'simulation\.chians': did you"):
+        changed(config, "simulation", {**values, "chians": 3})
 
 
 def test_set_reaches_every_depth():
@@ -82,6 +107,9 @@ def test_set_reaches_every_depth():
         ("experts.9.interval=[0.0, 0.2]", "index from 0 to 2"),
         ("experts.0.kind=score", "diffclf needs kind"),
         ("system.temperature=-5", "temperature"),
+        ("training.keep=last", "unknown key 'training': it belongs elsewhere"),
+        ("refinement.lifetime=0", "set a lifetime"),
+        ("experts.0.training.rare=0", "experts.0.training.rare, which is 0"),
     ],
 )
 def test_mistakes_get_one_sentence(change, message):

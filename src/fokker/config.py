@@ -211,7 +211,9 @@ class Config(Options):
         expert = self.experts[self.simulating_expert]
         for name, key in zip(_AFTER_EXPERTS, ("steps", "rounds"), strict=True):
             options = getattr(self, name)
-            if getattr(options, key) and expert.kind != "energy":
+            if not getattr(options, key):
+                continue
+            if expert.kind != "energy":
                 raise ValueError(
                     f"a {name} needs an energy, and the expert that serves the time of the "
                     f'simulation has kind = "score"; set {name}.{key} = 0'
@@ -305,6 +307,22 @@ def parse(raw: Mapping[str, Any], source: str) -> Config:
         raise FokkerError(f"{source}: {_sentence(error)}") from error
 
 
+def changed(config: Config, section: str, values: Mapping[str, Any]) -> Any:
+    """Options of one section from other values.
+
+    Of the others nothing is asked: a simulation at another time is none of the training's business.
+
+    Raises
+    ------
+    FokkerError
+        One sentence on the first thing that is wrong.
+    """
+    try:
+        return type(getattr(config, section)).model_validate(values)
+    except ValidationError as error:
+        raise FokkerError(f"settings: {_sentence(error, section)}") from error
+
+
 def to_toml(config: Config) -> str:
     """Write a configuration as TOML that `parse` reads back to the same."""
     lines = [f"# fokker configuration: {config.method} on {config.system.name}"]
@@ -312,13 +330,15 @@ def to_toml(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, *table: str) -> str:
     first = error.errors()[0]
-    location = ".".join(str(part) for part in first["loc"])
+    location = ".".join(str(part) for part in (*table, *first["loc"]))
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])
         near = difflib.get_close_matches(key, sorted(_known_keys()), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see `fokker presets --show` for the keys."
+        if near == [key]:
+            hint = "it belongs elsewhere; see `fokker presets --show` for the place of every key."
         return f"unknown key {location!r}: {hint}"
     if first["type"].startswith("union_tag"):
         expected = first.get("ctx", {}).get("expected_tags", "")

@@ -9,7 +9,7 @@ from .simulating_options import AbstractSimulatingOptions
 
 
 class RefinementOptions(AbstractSimulatingOptions):
-    """The last stage of training, in which the model's own simulation is held to the frames."""
+    """The stage after the experts, in which the model's own simulation is held to the frames."""
 
     steps: int = Field(default=0, ge=0, lt=2**31, description="optimiser steps; 0: no refinement")
     learning_rate: float = Field(default=1e-3, gt=0, description="peak; cosine decay to 0")
@@ -54,7 +54,7 @@ class RefinementOptions(AbstractSimulatingOptions):
 
     @model_validator(mode="after")
     def _emphasis_is_forgotten(self) -> RefinementOptions:
-        if self.emphasise and not self.lifetime:
+        if self.steps and self.emphasise and not self.lifetime:
             raise ValueError(
                 "emphasise: chains that go on for ever forget where they began; set a lifetime"
             )

@@ -71,7 +71,7 @@ def train(
     on_message: Callable[[str], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Mixture:
-    """Train every expert, then refine the one that simulates, or what is left of this.
+    """Train every expert, then refine and reweight the one that simulates, or what is left of it.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def _better_before(name: str, best: Best, loss: float, total: int) -> str:
     return (
         f"{name}: the weights of step {int(best.step):,} of {total:,} are kept. The loss on "
         f"held-out frames rose from {float(best.lowest):.4g} to {loss:.4g}: these are few "
-        "frames for so many steps. See training.keep."
+        "frames for so many steps. See experts.*.training.keep."
     )
 
 

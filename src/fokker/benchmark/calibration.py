@@ -20,6 +20,7 @@ from ..system import System
 from ..workflow.folder import write_atomically
 from ..workflow.molecules import load_corpus
 from ..workflow.source import dataset_of, load_trajectory
+from .plan import read_json
 
 ROUNDS = 4
 SECONDS = 0.4
@@ -51,7 +52,7 @@ def calibrate(
     say
         Told what is measured.
     """
-    known: dict[str, float] = json.loads(file.read_bytes()) if file.exists() else {}
+    known: dict[str, float] = read_json(file)
     steppers: dict[str, _Stepper] = {}
     data: dict[str, tuple[System, Dataset]] = {}
     for config in configs:

@@ -119,7 +119,7 @@ class Plan:
                     "--validation."
                 )
         file = self.folder / "plan.json"
-        old = _read(file)
+        old = read_json(file)
         budget = {"seconds": self.budget.seconds, "effort": self.budget.effort}
         if old and old["budget"] != budget:
             raise FokkerError(
@@ -179,7 +179,14 @@ def with_steps(config: Config, factor: float, seed: int) -> Config:
     return config.model_copy(update={"experts": tuple(experts), **after, "seed": seed})
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a file of a benchmark's folder; empty if there is none.
+
+    Raises
+    ------
+    FokkerError
+        If it is not readable.
+    """
     if not file.exists():
         return {}
     try:

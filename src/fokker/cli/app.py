@@ -318,9 +318,9 @@ def run(
         for each in folders:
             record = RunFolder(each).read_record()
             if "sampling" not in record:
-                do_sample(each, None, None, None, None, resume, resume, stop)
+                do_sample(each, None, None, None, None, resume, resume, stop, chosen)
             if "simulation" not in record:
-                do_simulate(each, {}, None, None, None, resume, resume, stop)
+                do_simulate(each, {}, None, None, None, resume, resume, stop, chosen)
         if not is_primary():
             return
         with stop.immediate():

@@ -10,7 +10,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import FokkerError
 from ..interruption import Stop
+from ..presets import takes_folder
 from . import settings
 from .display import console, told
 from .settings import configuration
@@ -54,6 +56,11 @@ def inspect(
     with told(stop):
         target: Any = Path(system)
         if not (target / "checkpoint").is_dir():
+            if takes_folder(system):
+                raise FokkerError(
+                    f"{system!r} is many molecules; inspect one of them, for example fokker "
+                    "inspect molecule -f KL.dcd -p KL.pdb --temperature 310."
+                )
             target = configuration(
                 system,
                 "fokker",

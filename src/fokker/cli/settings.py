@@ -171,13 +171,27 @@ def configuration(
     for text in changes or ():
         assigned = merge(assigned, assignment(text))
     raw = combine(system, method, [*parts, flags, assigned], effort=effort)
-    if raw.get("system", {}).get("forces"):
+    source = str(file) if file else "settings"
+    if not _are_tables(raw):
+        return parse(raw, source)  # which says what is wrong
+    if raw["system"].get("forces"):
         raw = with_force_matching(raw)
     if own_files:
-        _need_files(system, raw.get("system", {}))
-    if raw.get("system", {}).get("kind") == "molecules":
+        _need_files(system, raw["system"])
+    if raw["system"].get("kind") == "molecules":
         _need_folder(system, raw["system"])
-    return parse(raw, str(file) if file else "settings")
+    return parse(raw, source)
+
+
+def _are_tables(raw: Mapping[str, Any]) -> bool:
+    """Whether the parts that are looked into before a configuration is validated are tables."""
+    system, experts = raw["system"], raw["experts"]
+    if not (isinstance(system, Mapping) and isinstance(experts, list)):
+        return False
+    return all(
+        isinstance(expert, Mapping) and isinstance(expert.get("training", {}), Mapping)
+        for expert in experts
+    )
 
 
 def _need_files(system: str, given: dict[str, Any]) -> None:

@@ -86,12 +86,13 @@ def do_sample(
     resume: bool,
     overwrite: bool,
     stop: Stop,
+    config: Any = None,
 ) -> None:
-    """Draw samples, with a bar."""
+    """Draw samples, with a bar; settings are those of the configuration, by default the run's."""
     from ..workflow.molecule import run_config
     from ..workflow.sample import sample as work
 
-    options = _changed(run_config(run), "sampling", change, {"n": n})
+    options = _changed(config or run_config(run), "sampling", change, {"n": n})
     with Bar() as bar:
         target = work(
             run,
@@ -116,12 +117,13 @@ def do_simulate(
     resume: bool,
     overwrite: bool,
     stop: Stop,
+    config: Any = None,
 ) -> None:
-    """Simulate, with a bar."""
+    """Simulate, with a bar; settings are those of the configuration, by default the run's."""
     from ..workflow.molecule import run_config
     from ..workflow.simulate import simulate as work
 
-    options = _changed(run_config(run), "simulation", change, flags)
+    options = _changed(config or run_config(run), "simulation", change, flags)
     with Bar() as bar:
         record = work(
             run,
@@ -186,12 +188,11 @@ def do_report(run: Path) -> None:
 
 def _changed(config: Any, section: str, change: list[str] | None, flags: dict[str, Any]) -> Any:
     """Options of one section with `--set` and flags put in; keys may begin with the section."""
-    from ..config import parse
+    from ..config import changed
     from ..presets import assignment, merge
 
-    raw = config.model_dump(mode="json")
+    values = getattr(config, section).model_dump(mode="json")
     for text in change or ():
-        raw[section] = merge(raw[section], assignment(text.removeprefix(f"{section}.")))
+        values = merge(values, assignment(text.removeprefix(f"{section}.")))
     given = {key: value for key, value in flags.items() if value is not None}
-    raw[section] = merge(raw[section], given)
-    return getattr(parse(raw, section), section)
+    return changed(config, section, merge(values, given))

@@ -38,6 +38,11 @@ def takes_files(system: str) -> bool:
     return own.get("kind") == "molecule" and "topology" not in own
 
 
+def takes_folder(system: str) -> bool:
+    """Whether a system is many molecules."""
+    return _preset("systems", system)["system"].get("kind") == "molecules"
+
+
 def methods() -> dict[str, str]:
     """Name and description of every method preset."""
     return _described("methods")
@@ -74,6 +79,9 @@ def combine(
     chosen, line, own = _method(method)
     network, training = base.pop("network", {}), base.pop("training", {})
     tuned = [base["methods"][name] for name in line if name in base.get("methods", {})]
+    if not isinstance(method, str) and isinstance(method.get("experts"), list):
+        # what a system says of the experts of a method is not of those a variant has in their place
+        tuned = [{k: v for k, v in table.items() if k != "experts"} for table in tuned]
     refinement = _refinement(chosen, base.pop("refinement", {}), effort)
     reweighting = _reweighting(chosen, base.pop("reweighting", {}), effort)
     experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
@@ -152,10 +160,14 @@ def _method(
     if isinstance(method, str):
         return _preset("methods", method), _line("methods", method), {}
     name = method.get("method", DEFAULT_METHOD)
+    if not isinstance(name, str):
+        raise FokkerError(f"method = {name!r} must be the name of a preset in quotes.")
     chosen = _preset("methods", name)
     own = {k: v for k, v in method.items() if k not in ("name", "method", "description")}
     if isinstance(own.get("experts"), list):
         chosen["experts"] = own.pop("experts")
+        if not all(isinstance(expert, Mapping) for expert in chosen["experts"]):
+            raise FokkerError("experts must be tables, each headed [[experts]].")
     return chosen, _line("methods", name), own
 
 
