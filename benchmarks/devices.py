@@ -86,6 +86,7 @@ def measure(row: Row, grow: int, folder: Path) -> dict[str, float]:
         *("-s", f"experts.0.training.batch_size={batch}"),
         *("-s", f"experts.0.training.steps={BLOCKS * BLOCK}"),
         *("-s", "experts.1.training.steps=4", "-s", "experts.2.training.steps=4"),
+        *("-s", "experts.0.training.objectives.diffclf.fraction=1.0", "-s", "refinement.steps=0"),
     ]
     run(row, "train", "alanine-dipeptide", "--method", "fokker", "-o", folder, *sizes)
     length = ("--chains", chains, "--steps", STEPS, "--stride", STRIDE)

@@ -1,13 +1,15 @@
 """One energy-based diffusion model of a molecule: equilibrium samples and dynamics that agree.
 
+    from pathlib import Path
+
     import fokker
 
-    config = fokker.preset("alanine-dipeptide", "fokker")
-    fokker.train(config, "runs/ala")
-    fokker.sample("runs/ala", n=20_000)
-    fokker.simulate("runs/ala")
-    fokker.evaluate("runs/ala")
-    fokker.write_report("runs/ala")
+    run = Path("runs/ala")
+    fokker.train(fokker.preset("alanine-dipeptide", "fokker"), run)
+    fokker.sample(run, n=20_000)
+    fokker.simulate(run)
+    fokker.evaluate(run)
+    fokker.write_report(run)
 
 The functions are imported at their first use, so `import fokker` costs nothing.
 """

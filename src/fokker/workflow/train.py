@@ -74,13 +74,13 @@ def train(
     """
     folder = RunFolder(out)
     _continues(folder, config, resume)
-    sizes = [expert.training.batch_size for expert in config.experts]
+    sizes = [e.training.batch_size for e in config.experts if e.training.steps]
     for options, used in (
         (config.refinement, config.refinement.steps),
         (config.reweighting, config.reweighting.rounds),
     ):
         sizes += [options.batch_size, options.chains] if used else []
-    sharding = parallel.split(math.gcd(*sizes), "frames (the greatest divisor of all batch sizes)")
+    sharding = parallel.split(math.gcd(*sizes), "frames or chains (the greatest divisor of all batches)")
     base = pretrained(config)
     subject = _many(config, base, folder, on_message) or _one(config, base, on_message)
     system = subject.system
