@@ -80,7 +80,9 @@ def train(
         (config.reweighting, config.reweighting.rounds),
     ):
         sizes += [options.batch_size, options.chains] if used else []
-    sharding = parallel.split(math.gcd(*sizes), "frames or chains (the greatest divisor of all batches)")
+    sharding = parallel.split(
+        math.gcd(*sizes), "frames or chains (the greatest divisor of all batches)"
+    )
     base = pretrained(config)
     subject = _many(config, base, folder, on_message) or _one(config, base, on_message)
     system = subject.system
