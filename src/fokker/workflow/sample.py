@@ -175,7 +175,8 @@ class _Position:
             raise FokkerError(f"{file}: not valid (negative); sample again with --overwrite.")
         if not same:
             raise FokkerError(
-                f"{target}: was sampled with other settings; use --overwrite to start again."
+                f"{target}: was sampled with other settings; repeat those, or start again with "
+                "`fokker sample` and --overwrite."
             )
         return position
 

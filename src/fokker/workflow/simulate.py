@@ -231,8 +231,8 @@ def _restore(
     manifest = checkpoint.read_manifest(path)
     if manifest.get("settings") != settings:
         raise FokkerError(
-            f"{restart}: the simulation to resume had other settings; repeat them, or use "
-            "--overwrite to start again."
+            f"{restart}: the simulation to resume had other settings; repeat those, or start again "
+            "with `fokker simulate` and --overwrite."
         )
     chains = jax.vmap(integrator.init)(
         jnp.asarray(x0), jax.random.split(jax.random.key(0), len(x0))
