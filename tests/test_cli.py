@@ -204,6 +204,21 @@ def test_settings_of_a_continued_run_are_those_of_the_command(run):
     assert len(read_frames(run / "samples.xtc", load_run(run).system)) == 256
 
 
+def test_a_finished_simulation_is_reweighted_without_another(finished, run, tmp_path):
+    settings = [
+        *("-c", run / "config.toml", "--pretrained", finished, "-s", "experts.*.training.steps=0"),
+        *("-s", f"reweighting.simulation={run / 'simulation.xtc'}", "-s", "reweighting.rounds=1"),
+        *("-s", "reweighting.frames=10", "-s", "reweighting.steps=3", "-s", "reweighting.draws=2"),
+    ]
+    other = [*settings, "-s", "reweighting.chains=3", "-o", tmp_path / "other"]
+    refused("train", "molecule", *other, match="40 frames, which are not 10 of each of 3 chains")
+    assert not (tmp_path / "other").exists()
+    call("train", "molecule", *settings, "-s", "reweighting.chains=4", "-o", tmp_path / "new")
+    (line,) = (tmp_path / "new" / "training.jsonl").read_text().splitlines()
+    assert json.loads(line)["name"] == "reweighting"
+    assert json.loads(line)["step"] == 13
+
+
 def test_a_corrupt_checkpoint_is_refused_by_every_command(run):
     newest = checkpoint.latest(run / "checkpoint")
     data = bytearray((newest / "model.safetensors").read_bytes())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import equinox as eqx
 import jax
@@ -160,6 +161,34 @@ def test_frames_are_recorded_with_their_energies_and_weights_stay_until_all_are(
     state, _ = run_block(stage, state, pool, 1)
     assert (np.asarray(state.recorded.frames[1:]) == frames[1:]).all()
     assert (np.asarray(state.recorded.frames[0]) != frames[0]).any()
+
+
+def test_a_simulation_that_is_given_is_in_the_place_of_the_first_rounds_own():
+    settings, data = config("reweighting.rounds=1"), dataset(100)
+    stage, state, pool = reweighting(settings, data)
+    own, _ = run_block(stage, state, pool, 5)
+    given = stage.after(state, np.asarray(own.recorded.frames))
+    assert int(given.step) == 5
+    np.testing.assert_allclose(given.recorded.energies, own.recorded.energies, rtol=1e-5, atol=1e-5)
+    (a, logs), (b, others) = (run_block(stage, each, pool, 4) for each in (own, given))
+    assert (logs["gradient_norm"] > 0).all()
+    np.testing.assert_allclose(others[GAP], logs[GAP], rtol=1e-4, atol=1e-6)
+    for one, other in zip(arrays(a.parameters), arrays(b.parameters), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("reweighting.rounds=2", "set rounds = 1"),
+        ("reweighting.emphasise=true", "set rounds = 1 and emphasise = false"),
+        ("pretrained=a", "experts.*.training.steps = 0"),
+        ("experts.*.training.steps=0", "name it with --pretrained"),
+    ],
+)
+def test_a_simulation_by_other_weights_is_refused(change, message):
+    with pytest.raises(FokkerError, match=re.escape(message)):
+        config("reweighting.rounds=1", "reweighting.simulation=a.xtc", change)
 
 
 def test_the_first_frames_of_a_round_are_not_used():

@@ -208,6 +208,8 @@ class Config(Options):
             )
         if self.next_stage(0) == self.n_stages:
             raise ValueError("every stage has 0 steps, so there is nothing to train")
+        if self.reweighting.simulation is not None:
+            self._simulated_by_the_weights()
         expert = self.experts[self.simulating_expert]
         for name, key in zip(_AFTER_EXPERTS, ("steps", "rounds"), strict=True):
             options = getattr(self, name)
@@ -225,6 +227,16 @@ class Config(Options):
                     "example to 0.5"
                 )
         return self
+
+    def _simulated_by_the_weights(self) -> None:
+        if isinstance(self.system, MoleculesOptions):
+            raise ValueError("reweighting.simulation is of one molecule; leave it out for many")
+        if self.pretrained is None or self.next_stage(0) < self.n_stages - 1:
+            raise ValueError(
+                "reweighting.simulation is by weights that nothing may change before: name their "
+                "run with --pretrained, and set experts.*.training.steps = 0 and "
+                "refinement.steps = 0"
+            )
 
     @property
     def simulating_expert(self) -> int:

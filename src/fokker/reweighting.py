@@ -25,6 +25,7 @@ from typing import ClassVar, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
@@ -97,6 +98,16 @@ class Reweighting(AbstractSimulatingStage):
         shape = (options.frames, *chains.x.shape)
         room = Recorded(jnp.zeros(shape), jnp.zeros(shape[:2]))
         return dataclasses.replace(state, chains=chains, recorded=room)
+
+    def after(
+        self, state: TrainingState, simulated: Float[np.ndarray, "times chains beads dim"]
+    ) -> TrainingState:
+        """State after the simulation of a round that was made before, by the same weights."""
+        model = cast(AbstractEnergy, self.model(state.parameters))
+        frames = jnp.asarray(simulated)
+        energies = jax.lax.map(lambda x: self.ensemble.energies(model, x[:, None])[:, 0], frames)
+        step = jnp.asarray(self.options.frames, jnp.int32)
+        return dataclasses.replace(state, recorded=Recorded(frames, energies), step=step)
 
     @property
     def logged(self) -> tuple[str, ...]:

@@ -17,6 +17,12 @@ class ReweightingOptions(AbstractSimulatingOptions):
         lt=2**15,
         description="of a simulation and the optimiser steps on its frames; 0: no reweighting",
     )
+    simulation: str | None = Field(
+        default=None,
+        description="trajectory of a simulation by the weights to start from, such as "
+        "RUN/simulation.xtc, in the place of a new one; of so many chains and frames of each, in "
+        "one round",
+    )
     chains: int = Field(
         default=100,
         ge=1,
@@ -62,6 +68,15 @@ class ReweightingOptions(AbstractSimulatingOptions):
         description="effective share of the recorded frames below which weights stay as they are "
         "until the next round",
     )
+
+    @model_validator(mode="after")
+    def _simulation_is_one(self) -> ReweightingOptions:
+        if self.simulation is not None and (self.rounds != 1 or self.emphasise):
+            raise ValueError(
+                "simulation: a given one is of one round, and how its chains began is not known; "
+                "set rounds = 1 and emphasise = false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _steps_can_be_counted(self) -> ReweightingOptions:

@@ -143,13 +143,17 @@ def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
 
 @dataclass(frozen=True)
 class Stages:
-    """What is trained one after the other: every expert, then what follows if there is any."""
+    """What is trained one after the other: every expert, then what follows if there is any.
+
+    `simulated` are scaled frames of a simulation that a reweighting takes in the place of its own.
+    """
 
     config: Config
     system: System
     dataset: Dataset
     is_broken: Predicate | None = None
     sharding: NamedSharding | None = None
+    simulated: Float[np.ndarray, "times chains beads dim"] | None = None
 
     def __len__(self) -> int:
         """Number of stages."""
@@ -194,4 +198,6 @@ class Stages:
         after, begun = kind.create(
             *given, n_steps=config.steps_of(index), seed=seed, is_broken=self.is_broken
         )
+        if isinstance(after, Reweighting) and self.simulated is not None:
+            begun = after.after(begun, self.simulated)
         return number, after, begun, pool

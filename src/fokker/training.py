@@ -65,6 +65,7 @@ def train(
     start_frames: Float[np.ndarray, "start beads dim"],
     pretrained: Mixture | None = None,
     is_broken: Predicate | None = None,
+    simulated: Float[np.ndarray, "times chains beads dim"] | None = None,
     resume: bool = False,
     sharding: NamedSharding | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -87,6 +88,8 @@ def train(
         Weights to start from, in place of random ones.
     is_broken
         For a refinement: a chain in such a frame, in user units, begins again.
+    simulated
+        For a reweighting: scaled frames of a simulation by the pretrained weights.
     resume
         Continue from the newest checkpoint in `folder`; the result equals the uninterrupted run.
     sharding
@@ -123,7 +126,7 @@ def train(
     elif parallel.is_primary():
         log.unlink(missing_ok=True)
     saver = _Saver(folder, metadata, start_frames, begin.counter)
-    stages = Stages(config, system, dataset, is_broken, sharding)
+    stages = Stages(config, system, dataset, is_broken, sharding, simulated)
     validation = dataset.validation_pool(held_out.FRAMES) if len(dataset.validation) else None
     for index in filter(config.steps_of, range(begin.stage, len(stages))):
         origin = first if index < len(config.experts) else model

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from .. import checkpoint, parallel
 from ..config import Config, MoleculeOptions, MoleculesOptions
-from ..data import Dataset
+from ..data import Dataset, centre
 from ..dynamics import Predicate
 from ..errors import FokkerError
 from ..force import Broken
@@ -25,7 +25,7 @@ from ..metrics import GeometryLimits
 from ..system import System
 from ..training import Progress
 from ..training import train as train_model
-from ..trajectory import write_topology
+from ..trajectory import read_frames, write_topology
 from .folder import RunFolder
 from .loaded import (
     NO_START_FRAMES,
@@ -112,6 +112,7 @@ def train(
                 start_frames=subject.start_frames,
                 pretrained=model,
                 is_broken=subject.is_broken,
+                simulated=subject.simulated,
                 resume=exists,
                 sharding=sharding,
                 on_progress=on_progress,
@@ -142,6 +143,7 @@ class _Subject:
     start_frames: Float[np.ndarray, "frames beads dim"]
     structure: Float[np.ndarray, "beads dim"] | None
     is_broken: Predicate | None = None
+    simulated: Float[np.ndarray, "times chains beads dim"] | None = None
 
 
 def _one(config: Config, base: Pretrained | None, on_message: Callable[[str], None]) -> _Subject:
@@ -165,7 +167,26 @@ def _one(config: Config, base: Pretrained | None, on_message: Callable[[str], No
         start_frames(dataset),
         trajectory.positions[0] if system.dim == 3 else None,
         Broken.create(system, limits),
+        _simulated(config, system, dataset),
     )
+
+
+def _simulated(
+    config: Config, system: System, dataset: Dataset
+) -> Float[np.ndarray, "times chains beads dim"] | None:
+    """Scaled frames of the simulation that is to be reweighted, if one is given."""
+    options = config.reweighting
+    if options.simulation is None:
+        return None
+    path = Path(options.simulation)
+    frames = read_frames(path, system)
+    if len(frames) != options.frames * options.chains:
+        raise FokkerError(
+            f"{path}: has {len(frames):,} frames, which are not {options.frames:,} of each of "
+            f"{options.chains:,} chains; set reweighting.chains and reweighting.frames."
+        )
+    scaled = dataset.scaling.apply(centre(frames) if system.centred else frames)
+    return scaled.reshape(options.frames, options.chains, *frames.shape[1:])
 
 
 def _many(
