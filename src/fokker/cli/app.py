@@ -23,6 +23,7 @@ from .inspect import inspect
 from .settings import configuration
 from .work import (
     do_evaluate,
+    do_relax,
     do_report,
     do_sample,
     do_simulate,
@@ -287,7 +288,6 @@ def run(
     """
     from ..workflow.folder import RunFolder
     from ..workflow.molecule import default_molecules, is_many
-    from ..workflow.relaxation import relax
 
     stop = _stop()
     with told(stop, _again()):
@@ -326,8 +326,7 @@ def run(
         with stop.immediate():
             for each in folders:
                 if not many and not (out / "relaxation.json").exists():
-                    with console.status("relaxation from a single rare structure"):
-                        relax(out)
+                    do_relax(out)
                 do_evaluate(each, None, None, reference)
                 do_report(each)
             if many and folders:

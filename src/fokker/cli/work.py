@@ -177,6 +177,17 @@ def do_summary(run: Path, folders: tuple[Path, ...]) -> None:
     console.print(f"molecules: {run / 'molecules.json'}")
 
 
+def do_relax(run: Path) -> None:
+    """Simulate from a single rare structure, with a bar."""
+    from ..workflow.relaxation import relax
+
+    with Bar() as bar:
+        relax(
+            run,
+            on_progress=lambda done, n: bar.show("relaxation from a rare structure", done, n),
+        )
+
+
 def do_report(run: Path) -> None:
     """Write the report."""
     from ..report import write_report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,11 @@ def rarest_frame(
 
 
 def relax(
-    run: Path, *, options: SimulationOptions | None = None, seed: int | None = None
+    run: Path,
+    *,
+    options: SimulationOptions | None = None,
+    seed: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Simulate all chains from one rare structure and follow the distance to equilibrium.
 
@@ -78,6 +83,8 @@ def relax(
         Folder of a trained run; `relaxation.json` is written into it.
     options, seed
         By default those of the configuration.
+    on_progress
+        Told steps done and in total.
 
     Returns
     -------
@@ -94,24 +101,26 @@ def relax(
     row, where = rarest_frame(system, training)
     per_window = FRAMES_PER_WINDOW
     stride = max(1, min(options.steps, MAX_STEPS) // (WINDOWS * per_window))
-    windows: list[np.ndarray] = []
+    n_steps = stride * WINDOWS * per_window
+    blocks: list[np.ndarray] = []
 
     def on_block(block: BlockResult) -> None:
-        windows.append(block.frames.reshape(-1, *block.frames.shape[2:]))
+        blocks.extend(block.frames)
+        on_progress(len(blocks) * stride, n_steps)
 
     integrate(
         options.integrator.build(system.masses, system.kT),
         loaded.force(options.t),
         np.repeat(training[row : row + 1], options.chains, axis=0),
         jax.random.fold_in(jax.random.key(seed), RELAXATION_STREAM),
-        n_steps=stride * WINDOWS * per_window,
+        n_steps=n_steps,
         stride=stride,
         centred=system.centred,
         on_block=on_block,
         is_broken=Broken.create(system, loaded.limits),
-        frames_per_block=per_window,
     )
-    tables = [compare(system, training, frames) for frames in windows]
+    windows = np.split(np.stack(blocks), WINDOWS)
+    tables = [compare(system, training, np.concatenate(frames)) for frames in windows]
     window = stride * per_window * options.integrator.dt
     variables = [variable.name for variable in system.collective_variables[:2]]
     result = {
