@@ -167,7 +167,7 @@ def test_a_simulation_that_is_given_is_in_the_place_of_the_first_rounds_own():
     settings, data = config("reweighting.rounds=1"), dataset(100)
     stage, state, pool = reweighting(settings, data)
     own, _ = run_block(stage, state, pool, 5)
-    given = stage.after(state, np.asarray(own.recorded.frames))
+    given = stage.after_simulation(state, np.asarray(own.recorded.frames))
     assert int(given.step) == 5
     np.testing.assert_allclose(given.recorded.energies, own.recorded.energies, rtol=1e-5, atol=1e-5)
     (a, logs), (b, others) = (run_block(stage, each, pool, 4) for each in (own, given))

@@ -99,7 +99,7 @@ class Reweighting(AbstractSimulatingStage):
         room = Recorded(jnp.zeros(shape), jnp.zeros(shape[:2]))
         return dataclasses.replace(state, chains=chains, recorded=room)
 
-    def after(
+    def after_simulation(
         self, state: TrainingState, simulated: Float[np.ndarray, "times chains beads dim"]
     ) -> TrainingState:
         """State after the simulation of a round that was made before, by the same weights."""

@@ -199,5 +199,5 @@ class Stages:
             *given, n_steps=config.steps_of(index), seed=seed, is_broken=self.is_broken
         )
         if isinstance(after, Reweighting) and self.simulated is not None:
-            begun = after.after(begun, self.simulated)
+            begun = after.after_simulation(begun, self.simulated)
         return number, after, begun, pool
