@@ -28,6 +28,7 @@ REFINEMENT = {"steps": 20, "stride": 5, "chains": 64, "lifetime": 7, "emphasise"
 ONE = [
     *training("diffusion", 1),
     "-sexperts.0.training.rare=0.5",
+    "-sexperts.0.training.objectives.diffclf.fraction=0.25",
     *(f"-srefinement.{k}={v}" for k, v in REFINEMENT.items()),
 ]
 REWEIGHTING = {"rounds": 2, "frames": 6, "stride": 5, "chains": 64, "steps": 4, "draws": 2}
@@ -105,6 +106,48 @@ def test_chains_on_four_devices_are_those_on_one():
     assert done.stdout.split() == ["None", "4", "None", "True"], done.stdout + done.stderr
 
 
+PARTS = """
+import jax, jax.numpy as jnp
+from fokker import parallel
+parallel.start(4, {})
+from fokker.block import _count, _run_block, run_block
+from fokker.pool import Pool
+from fokker.model import EnergyModel
+from fokker.network import MLPOptions, NetworkInputs
+from fokker.process import VariancePreservingOptions
+from fokker.stage import Stage
+from fokker.training_options import TrainingOptions
+from fokker.types import Features
+frames = jax.random.normal(jax.random.key(0), (100, 1, 2))
+process = VariancePreservingOptions().build()
+inputs = NetworkInputs(frames, (), 2)
+network = MLPOptions(width=64, depth=2).build(inputs, "energy", jax.random.key(1))
+model = EnergyModel(network, process)
+features = Features(jnp.zeros(1, int), None, jnp.zeros((1, 1), int))
+options = TrainingOptions(
+    steps=3, batch_size=256, objectives={"dsm": {}, "diffclf": {"fraction": 0.25}}
+)
+losses, flops = [], []
+for sharding in (None, parallel.split(256, "frames")):
+    stage, state = Stage.create(
+        model, process, features, (0.0, 1.0), options, centred=False, seed=0, sharding=sharding
+    )
+    stage, state, pool = parallel.share((stage, state, Pool(frames)), sharding)
+    losses.append(run_block(stage, state, pool, 3)[1]["loss"])
+    program = _run_block.lower(stage, state, pool, _count(stage, 3)).compile()
+    flops.append(program.compiled.cost_analysis()["flops"])
+import numpy as np
+np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+print(flops[1] / flops[0])
+"""
+
+
+def test_a_term_on_a_part_of_a_batch_is_shared_out_by_devices_as_well():
+    done = subprocess.run([sys.executable, "-c", PARTS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.4  # the optimiser and drawing a batch are every device's own
+
+
 CORES = """
 from fokker import parallel
 parallel._cores = lambda: 4
@@ -112,12 +155,18 @@ parallel.start(None, {})
 for given in ((100, "frames"), (100, "chains", 8), (24, "chains", 8), (15, "chains", 8)):
     sharding = parallel.split(*given)
     print(None if sharding is None else sharding.num_devices, end=" ")
+from fokker.config import parse
+from fokker.presets import combine
+from fokker.workflow.train import _shardings
+for sharding in _shardings(parse(combine("alanine-dipeptide", "fokker"), "a preset")):
+    print(None if sharding is None else sharding.num_devices, end=" ")
 """
 
 
 def test_chains_alone_use_cores_that_nobody_asked_for():
     done = subprocess.run([sys.executable, "-c", CORES], capture_output=True, text=True)
-    assert done.stdout.split() == ["None", "4", "3", "None"], done.stdout + done.stderr
+    splits, stages = ["None", "4", "3", "None"], ["None", "4"]  # experts, refinement
+    assert done.stdout.split() == splits + stages, done.stdout + done.stderr
 
 
 def free_port():

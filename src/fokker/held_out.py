@@ -71,7 +71,8 @@ def is_due(step: int, total: int, block: int) -> bool:
 
 def losses(stage: AbstractStage, average: Any, pool: Pool) -> dict[str, float]:
     """Mean of every objective, and of their weighted sum as `loss`, on held-out frames."""
-    return {name: float(value) for name, value in _losses(stage, average, pool).items()}
+    found = _losses(stage.on_one_device(), average, pool)
+    return {name: float(value) for name, value in found.items()}
 
 
 @eqx.filter_jit

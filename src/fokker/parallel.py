@@ -4,7 +4,8 @@ Arrays are whole on every device between two compiled programs, so that any proc
 inside, batches and chains are split. Process 0 alone writes files.
 
 A CPU is one device that computes a small batch with one of its cores, and several if it is split.
-Chains gain by that and are spread over its cores without being asked; batches of training do not.
+Chains gain by that and are spread over its cores without being asked, those of a refinement or a
+reweighting too; experts are trained on one device, which uses all cores in large products.
 """
 
 from __future__ import annotations
@@ -212,8 +213,8 @@ def gather(tree: Tree, sharding: NamedSharding | None) -> Tree:
 
 
 def scatter(tree: Tree, sharding: NamedSharding | None, axis: int = 0) -> Tree:
-    """Inside a compiled program: split the arrays of a pytree along an axis."""
-    if sharding is None:
+    """Inside a compiled program: split the arrays of a pytree along an axis, if they can be."""
+    if sharding is None or any(a.shape[axis] % sharding.num_devices for a in jax.tree.leaves(tree)):
         return tree
     split_axis = NamedSharding(sharding.mesh, PartitionSpec(*[None] * axis, *sharding.spec))
     return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, split_axis), tree)

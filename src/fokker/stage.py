@@ -225,6 +225,9 @@ class Stage(AbstractStage):
             chosen = batch._replace(times=batch.times[:, :needed])
             if count < size:
                 chosen = jax.tree.map(lambda a, part=part: a[part], chosen)
+            # here and not before: of what is taken out of arrays that are spread, all devices
+            # would compute all
+            chosen = scatter(chosen, self.sharding)
             found = jax.vmap(lambda one, names=names: self._frame(model, one, names))(chosen)
             for name in names:
                 counted = found[name] if chosen.weight is None else chosen.weight * found[name]
@@ -277,7 +280,7 @@ class Stage(AbstractStage):
 
     def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
         """One optimiser step."""
-        batch = scatter(self.draw(pool, state.step), self.sharding)
+        batch = self.draw(pool, state.step)
         (total, means), gradient = eqx.filter_value_and_grad(self.objective, has_aux=True)(
             state.parameters, batch
         )

@@ -145,7 +145,9 @@ def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
 class Stages:
     """What is trained one after the other: every expert, then what follows if there is any.
 
-    `simulated` are scaled frames of a simulation that a reweighting takes in the place of its own.
+    `sharding` spreads batches of experts over devices, `chain_sharding` chains and batches of what
+    simulates. `simulated` are scaled frames of a simulation that a reweighting takes in the place
+    of its own.
     """
 
     config: Config
@@ -153,6 +155,7 @@ class Stages:
     dataset: Dataset
     is_broken: Predicate | None = None
     sharding: NamedSharding | None = None
+    chain_sharding: NamedSharding | None = None
     simulated: Float[np.ndarray, "times chains beads dim"] | None = None
 
     def __len__(self) -> int:
@@ -172,6 +175,7 @@ class Stages:
         config, system, dataset = self.config, self.system, self.dataset
         simulating, name = index >= len(config.experts), config.name_of(index)
         number = config.simulating_expert if simulating else index
+        sharding = self.chain_sharding if simulating else self.sharding
         expert, seed = config.experts[number], config.seed * 1000 + index
         options = with_rotation(expert, system)
         kind = Refinement if name == Refinement.name else Reweighting
@@ -188,10 +192,10 @@ class Stages:
             seed=seed,
             molecules=molecules,
             labelled=labelled_frames(dataset),
-            sharding=self.sharding,
+            sharding=sharding,
         )
-        whole = parallel.share(dataset.pool, self.sharding)
-        pool = with_emphasis(whole, expert, system, dataset, self.sharding)
+        whole = parallel.share(dataset.pool, sharding)
+        pool = with_emphasis(whole, expert, system, dataset, sharding)
         if not simulating:
             return number, stage, state, pool
         given = stage, state, config, system, dataset

@@ -68,6 +68,7 @@ def train(
     simulated: Float[np.ndarray, "times chains beads dim"] | None = None,
     resume: bool = False,
     sharding: NamedSharding | None = None,
+    chain_sharding: NamedSharding | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_message: Callable[[str], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -92,8 +93,8 @@ def train(
         For a reweighting: scaled frames of a simulation by the pretrained weights.
     resume
         Continue from the newest checkpoint in `folder`; the result equals the uninterrupted run.
-    sharding
-        Spread each batch over devices.
+    sharding, chain_sharding
+        Spread over devices each batch of an expert, and what a refinement or reweighting does.
     on_progress, should_stop
         Called after every block; should_stop also within one whose steps are slow.
     on_message
@@ -126,7 +127,7 @@ def train(
     elif parallel.is_primary():
         log.unlink(missing_ok=True)
     saver = _Saver(folder, metadata, start_frames, begin.counter)
-    stages = Stages(config, system, dataset, is_broken, sharding, simulated)
+    stages = Stages(config, system, dataset, is_broken, sharding, chain_sharding, simulated)
     validation = dataset.validation_pool(held_out.FRAMES) if len(dataset.validation) else None
     for index in filter(config.steps_of, range(begin.stage, len(stages))):
         origin = first if index < len(config.experts) else model

@@ -11,7 +11,11 @@ from ..types import Key
 
 
 class ResidualTrunk(eqx.Module):
-    """`h <- h + silu(W h + b)`, `depth` times, between linear maps; the last one starts at 0."""
+    """`h <- h + silu(W h + b)`, `depth` times, between linear maps; the last one starts at 0.
+
+    Frames of a batch stay rows of every product: `W h`, as `eqx.nn.Linear` has it, makes them
+    columns, and each layer and each derivative of it turns the batch round once more.
+    """
 
     first: eqx.nn.Linear
     layers: tuple[eqx.nn.Linear, ...]
@@ -26,7 +30,11 @@ class ResidualTrunk(eqx.Module):
 
     def __call__(self, inputs: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
         """Evaluate one input vector."""
-        h = jax.nn.silu(self.first(inputs))
+        h = jax.nn.silu(_mapped(self.first, inputs))
         for layer in self.layers:
-            h = h + jax.nn.silu(layer(h))
-        return self.last(h)
+            h = h + jax.nn.silu(_mapped(layer, h))
+        return _mapped(self.last, h)
+
+
+def _mapped(linear: eqx.nn.Linear, h: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+    return h @ linear.weight.T + cast(Array, linear.bias)

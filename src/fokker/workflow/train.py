@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jax.sharding import NamedSharding
 from jaxtyping import Float
 
 from .. import checkpoint, parallel
@@ -74,15 +75,7 @@ def train(
     """
     folder = RunFolder(out)
     _continues(folder, config, resume)
-    sizes = [e.training.batch_size for e in config.experts if e.training.steps]
-    for options, used in (
-        (config.refinement, config.refinement.steps),
-        (config.reweighting, config.reweighting.rounds),
-    ):
-        sizes += [options.batch_size, options.chains] if used else []
-    sharding = parallel.split(
-        math.gcd(*sizes), "frames or chains (the greatest divisor of all batches)"
-    )
+    sharding, chain_sharding = _shardings(config)
     base = pretrained(config)
     subject = _many(config, base, folder, on_message) or _one(config, base, on_message)
     system = subject.system
@@ -97,7 +90,7 @@ def train(
             save_config(folder, config)
         if subject.structure is not None and parallel.is_primary():
             write_topology(folder.topology, system, subject.structure)
-        n_devices = 1 if sharding is None else sharding.num_devices
+        n_devices = max(1 if s is None else s.num_devices for s in (sharding, chain_sharding))
         began = time.monotonic()
         before = folder.read_record().get("training", {}).get("seconds", 0.0) if exists else 0.0
         folder.note(system=subject.name, method=config.method)
@@ -115,6 +108,7 @@ def train(
                 simulated=subject.simulated,
                 resume=exists,
                 sharding=sharding,
+                chain_sharding=chain_sharding,
                 on_progress=on_progress,
                 on_message=on_message,
                 should_stop=stop or (lambda: False),
@@ -130,6 +124,21 @@ def train(
             # an error on its way out says more than a second one about the same disk
             with contextlib.suppress(*[FokkerError] if sys.exc_info()[0] else []):
                 folder.note(training={"seconds": seconds, "steps": steps, "devices": n_devices})
+
+
+def _shardings(config: Config) -> tuple[NamedSharding | None, NamedSharding | None]:
+    """How experts, and how refinement and reweighting, are spread over devices."""
+    batches = [e.training.batch_size for e in config.experts if e.training.steps]
+    after = (
+        (config.refinement, config.refinement.steps),
+        (config.reweighting, config.reweighting.rounds),
+    )
+    simulated = [n for o, used in after if used for n in (o.chains, o.batch_size)]
+    what = "frames or chains (the greatest divisor of all batches)"
+    return (
+        parallel.split(math.gcd(*batches), what) if batches else None,
+        parallel.split(math.gcd(*simulated), what, per_core=1) if simulated else None,
+    )
 
 
 @dataclass(frozen=True)
