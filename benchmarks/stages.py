@@ -31,14 +31,14 @@ def main() -> None:
 
     from fokker.stages import Stages, initial_model
     from fokker.workflow.source import dataset_of, load_trajectory
+    from fokker.workflow.train import _shardings
 
     config = parse(combine(given.system, given.method), given.system)
     trajectory = load_trajectory(config)
     dataset = dataset_of(config, trajectory, None)
     model = initial_model(config, trajectory.system, dataset.training)
+    stages = Stages(config, trajectory.system, dataset, None, *_shardings(config))
     for index in filter(config.steps_of, range(config.n_stages)):
-        sharding = parallel.split(256, "frames or chains")
-        stages = Stages(config, trajectory.system, dataset, None, sharding, sharding)
         _, stage, state, pool = stages.create(index, model)
         stage, state = parallel.share((stage, state), stage.sharding)
         took = step_seconds(stage, state, pool, given.seconds)

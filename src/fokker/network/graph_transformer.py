@@ -22,7 +22,7 @@ beads besides, one a layer and head, which tells equal kinds of beads apart by w
 molecule; beads that are padded are attended to by none.
 """
 
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -35,6 +35,7 @@ from ..options import Options
 from ..padding import centre, count, keep
 from ..types import FAR, Features, Key, NoiseLevel, Positions
 from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
+from .residual import rows
 
 
 class GraphTransformerOptions(Options):
@@ -173,8 +174,8 @@ class Layer(eqx.Module):
         """Update all beads."""
         update = self.attention(jax.vmap(self.attention_norm)(h), x, features)
         h = self.attention_gate(update, h)
-        hidden = jax.nn.silu(_rows(self.expand, jax.vmap(self.forward_norm)(h)))
-        return self.forward_gate(_rows(self.contract, hidden), h)
+        hidden = jax.nn.silu(rows(self.expand, jax.vmap(self.forward_norm)(h)))
+        return self.forward_gate(rows(self.contract, hidden), h)
 
 
 class GraphTransformer(AbstractNetwork):
@@ -232,8 +233,3 @@ def _uniform(shape: tuple[int, ...], fan_in: int, key: Key) -> Array:
     """Weights of variance 1 / (3 fan_in), as `eqx.nn.Linear` starts."""
     bound = fan_in**-0.5
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
-
-
-def _rows(linear: eqx.nn.Linear, h: Float[Array, "beads n_in"]) -> Float[Array, "beads n_out"]:
-    """Apply a linear map to every row as one product."""
-    return h @ linear.weight.T + cast(Array, linear.bias)

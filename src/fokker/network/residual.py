@@ -30,11 +30,12 @@ class ResidualTrunk(eqx.Module):
 
     def __call__(self, inputs: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
         """Evaluate one input vector."""
-        h = jax.nn.silu(_mapped(self.first, inputs))
+        h = jax.nn.silu(rows(self.first, inputs))
         for layer in self.layers:
-            h = h + jax.nn.silu(_mapped(layer, h))
-        return _mapped(self.last, h)
+            h = h + jax.nn.silu(rows(layer, h))
+        return rows(self.last, h)
 
 
-def _mapped(linear: eqx.nn.Linear, h: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+def rows(linear: eqx.nn.Linear, h: Float[Array, "*rows n_in"]) -> Float[Array, "*rows n_out"]:
+    """Apply a linear map to one vector, or to every row as one product."""
     return h @ linear.weight.T + cast(Array, linear.bias)
