@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from fokker.cli.display import metrics_table
 from fokker.errors import FokkerError
 from fokker.metrics import compare, evaluate
 from fokker.system import Bead, CollectiveVariable, System
@@ -159,3 +160,12 @@ def test_the_residual_is_of_fewer_frames_of_a_large_molecule():
     assert found[0] == found[1] == 512
     assert found == sorted(found, reverse=True)
     assert found[-1] == 4
+
+
+def test_the_table_has_the_training_frames_against_the_reference_as_a_yardstick(
+    training, reference
+):
+    found = evaluate(TOY, training, iid=gaussian(5_000, 2), reference=reference)
+    names, against, *_ = metrics_table({"system": "toy", "method": "fokker", **found}).columns
+    rows = [("iid", "training"), ("training", "reference"), ("iid", "reference")]
+    assert list(zip(names.cells, against.cells, strict=True)) == rows
