@@ -89,6 +89,8 @@ def measure(run: Path) -> dict:
     system, folder = loaded.system, loaded.folder
     plane = Plane(system.collective_variables[:2], system.histogram_bins)
     baseline = baseline_of(loaded)
+    if baseline.reference is None:
+        raise SystemExit(f"{run}: has no reference frames")
     training, reference = (plane.values(f) for f in (baseline.frames, baseline.reference))
     found: dict = {"run": run.name, "beside_reference": {}, "perfect": {}}
     for kind, file in (("iid", folder.samples(system)), ("sim", folder.simulation(system))):
