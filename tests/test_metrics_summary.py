@@ -167,5 +167,5 @@ def test_the_table_has_the_training_frames_against_the_reference_as_a_yardstick(
 ):
     found = evaluate(TOY, training, iid=gaussian(5_000, 2), reference=reference)
     names, against, *_ = metrics_table({"system": "toy", "method": "fokker", **found}).columns
-    rows = [("iid", "training"), ("training", "reference"), ("iid", "reference")]
+    rows = [("iid", "training"), ("data", "reference"), ("iid", "reference")]
     assert list(zip(names.cells, against.cells, strict=True)) == rows

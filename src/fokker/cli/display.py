@@ -171,7 +171,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     Where there are reference frames the training frames are compared with them too: what frames of
     the same dynamics score, a yardstick that owes nothing to the model.
     """
-    table = Table(title=f"{metrics['system']}, {metrics['method']}")
+    table = Table(title=f"{metrics['system']}, {metrics['method']}", show_edge=False)
     for name in ("", "against", "frames", "JS", "floor", "ratio", "PMF", "floor", "failed"):
         table.add_column(name, justify="left" if name in ("", "against") else "right")
     reference = metrics.get("reference", {})
@@ -180,7 +180,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
             row = rows.get(kind)
             if row and row["js"] is not None:
                 table.add_row(
-                    kind,
+                    "data" if kind == "training" else kind,
                     against,
                     f"{row['n']:,}",
                     f"{row['js']:.4f}",
