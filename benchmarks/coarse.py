@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from of_runs import files_of
 
 from fokker.metrics import compare, compute
 from fokker.trajectory import read_frames
@@ -36,10 +37,7 @@ def main() -> None:
         def share(frames: np.ndarray, of=system) -> float:
             return float((compute(of.collective_variables[0], frames) > 0).mean())
 
-        for kind, file in (
-            ("iid", loaded.folder.samples(system)),
-            ("sim", loaded.folder.simulation(system)),
-        ):
+        for kind, file in files_of(loaded).items():
             if not file.exists():
                 continue
             frames = read_frames(file, system)

@@ -7,11 +7,10 @@ For each run prints a JSON line: of `samples.xtc` (`iid`) and `simulation.xtc` (
 parts of the frames, spread evenly over all of them, of JS, its floor and their ratio.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
+from of_runs import files_of, print_each
 
 from fokker.metrics import compare
 from fokker.trajectory import read_frames
@@ -40,22 +39,12 @@ def measure(run: Path) -> dict:
     loaded = load_run(run)
     baseline = baseline_of(loaded)
     found: dict = {"run": run.name}
-    for kind in ("iid", "sim"):
-        folder, system = loaded.folder, loaded.system
-        file = folder.samples(system) if kind == "iid" else folder.simulation(system)
-        frames = read_frames(file, system, allow_failed=True)
+    for kind, file in files_of(loaded).items():
+        frames = read_frames(file, loaded.system, allow_failed=True)
         counts = [n for n in COUNTS if n <= len(frames)]
         found[kind] = {str(n): at_count(loaded, baseline, frames, n) for n in counts}
     return found
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path)
-    for run in parser.parse_args().runs:
-        print(json.dumps(measure(run)), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    print_each(__doc__, measure)
