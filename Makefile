@@ -43,12 +43,12 @@ test-slow: $(READY_DEV)
 
 ## Training and simulation on several devices and, over loopback, in several processes; SOME="1-2 or 1-4" chooses.
 test-distributed: $(READY_DEV)
-	$(BIN)/python -m pytest -n 0 -m distributed tests/test_parallel.py -k "$(SOME)"
+	$(BIN)/python -m pytest -n 0 -m distributed tests/runtime/test_parallel.py -k "$(SOME)"
 
 ## Integrators against closed forms and against the package physical_validation.
 test-physics: $(READY_DEV)
 	$(BIN)/python $(INSTALL) --editable '.[dev,validation]'
-	$(BIN)/python -m pytest -n 0 -m slow tests/test_physics.py
+	$(BIN)/python -m pytest -n 0 -m slow tests/dynamics/test_physics.py
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check src tests benchmarks docs tools

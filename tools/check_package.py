@@ -22,10 +22,10 @@ WHEEL_LIMIT, SDIST_LIMIT = 10_000_000, 10_000_000
 """Bytes; the embedded trajectories are most of both."""
 
 NEEDED = (
-    "data/alanine-dipeptide/train.dcd",
-    "data/alanine-dipeptide/topology.pdb",
-    "presets/systems/alanine-dipeptide.toml",
-    "presets/methods/fokker.toml",
+    "dataset/embedded/alanine-dipeptide/train.dcd",
+    "dataset/embedded/alanine-dipeptide/topology.pdb",
+    "config/presets/systems/alanine-dipeptide.toml",
+    "config/presets/methods/fokker.toml",
     "report/template.html.j2",
     "report/scene.html.j2",
     "report/scene.js",

@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 
 import fokker
 
-NOT_SHOWN = {"cli", "data", "presets", "workflow"}
+NOT_SHOWN = {"cli", "workflow"}
 
 
 def write(app: Sphinx) -> None:

@@ -21,8 +21,8 @@ from jaxtyping import Float
 
 from ..errors import FokkerError
 from ..model import AbstractEnergy
+from ..run.loaded import LoadedRun, load_run
 from ..types import Features, Positions, Scalar
-from ..workflow.loaded import LoadedRun, load_run
 
 Run: TypeAlias = LoadedRun | Path | str
 """A run that is loaded, or the folder of one."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import FokkerError
+from ..run.folder import write_atomically
+from ..run.loaded import LoadedRun
 from ..trajectory import write_topology
 from ..units import BOLTZMANN
-from ..workflow.folder import write_atomically
-from ..workflow.loaded import LoadedRun
 from .evaluator import Run, molecule, potential, start_positions
 
 FILES = ("topology.pdb", "start.pdb", "simulate.py")

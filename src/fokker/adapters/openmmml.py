@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import openmm
     from openmm import app
 
-    from ..workflow.loaded import LoadedRun
+    from ..run.loaded import LoadedRun
 
 
 class FokkerPotentialImplFactory(MLPotentialImplFactory):

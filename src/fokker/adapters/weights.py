@@ -54,10 +54,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import checkpoint
 from ..errors import FokkerError
-from ..workflow.folder import write_atomically
-from ..workflow.loaded import LoadedRun
+from ..run.folder import write_atomically
+from ..run.loaded import LoadedRun
+from ..runtime import checkpoint
 from .evaluator import Run, opened
 
 FORMAT = "fokker-weights"

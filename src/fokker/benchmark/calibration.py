@@ -12,14 +12,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from ..block import MAX_BLOCK, run_block
 from ..config import Config, MoleculesOptions
-from ..data import Dataset
-from ..stages import Stages, initial_model
+from ..dataset.corpus import load_corpus
+from ..dataset.frames import Dataset
+from ..dataset.source import dataset_of, load_trajectory
+from ..run.folder import write_atomically
 from ..system import System
-from ..workflow.folder import write_atomically
-from ..workflow.molecules import load_corpus
-from ..workflow.source import dataset_of, load_trajectory
+from ..training.block import MAX_BLOCK, run_block
+from ..training.schedule import Stages, initial_model
 from .plan import read_json
 
 ROUNDS = 4

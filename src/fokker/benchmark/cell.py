@@ -7,17 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint
-from ..config import Config, SimulationOptions
-from ..interruption import Interrupted, Stop
+from ..config import T_MIN, Config, SimulationOptions
 from ..metrics import compare
+from ..run.folder import RunFolder
+from ..run.loaded import NO_START_FRAMES, load_run, save_config
+from ..run.molecule import default_molecules
+from ..runtime import checkpoint
+from ..runtime.interruption import Interrupted, Stop
 from ..training import inference_group
-from ..training_options import T_MIN
 from ..trajectory import read_frames
 from ..workflow.evaluate import baseline_of, evaluate
-from ..workflow.folder import RunFolder
-from ..workflow.loaded import NO_START_FRAMES, load_run, save_config
-from ..workflow.molecule import default_molecules
 from ..workflow.sample import sample
 from ..workflow.simulate import simulate
 from ..workflow.summary import summarise

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import FokkerError
-from ..workflow.folder import RunFolder, write_atomically
+from ..run.folder import RunFolder, write_atomically
 
 FILE = "cell.json"
 

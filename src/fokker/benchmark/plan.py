@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ..config import Config, MoleculesOptions
 from ..errors import FokkerError
-from ..workflow.folder import write_atomically
+from ..run.folder import write_atomically
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 

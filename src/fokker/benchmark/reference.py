@@ -13,15 +13,15 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config import Config
+from ..dataset.source import dataset_of, load_reference, load_trajectory
 from ..dynamics import BlockResult
 from ..dynamics import simulate as integrate
-from ..force import Broken
 from ..metrics import GeometryLimits
 from ..metrics import evaluate as compare_sets
+from ..model.force import Broken
 from ..potential import MuellerBrown, bimodal_1d, bimodal_2d
-from ..workflow.folder import RunFolder, write_atomically
+from ..run.folder import RunFolder, write_atomically
 from ..workflow.sample import SAMPLING_STREAM, SIMULATION_STREAM
-from ..workflow.source import dataset_of, load_reference, load_trajectory
 from .numbers import keep
 
 NAME = "reference dynamics"

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..config import Config
 from ..errors import FokkerError
-from ..interruption import Interrupted, Stop
-from ..workflow.folder import RunFolder
+from ..run.folder import RunFolder
+from ..runtime.interruption import Interrupted, Stop
 from .calibration import calibrate, steps_factor
 from .cell import Show, run_cell
 from .numbers import finished

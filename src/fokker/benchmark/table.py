@@ -9,7 +9,7 @@ import statistics
 from typing import Any, NamedTuple
 
 from ..report.formats import number, spread
-from ..workflow.folder import write_atomically
+from ..run.folder import write_atomically
 from .figure import draw_residuals, draw_table
 from .numbers import RESIDUAL_TIME, Values, finished, numbers
 from .paper import CITATION, PAPER

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..datasets import cache_folder
 from ..errors import FokkerError
+from ..runtime.cache import cache_folder
 from ..system import Bead, System
 from ..trajectory import FrameWriter, write_topology
 from ..units import thermal_energy

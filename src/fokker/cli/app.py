@@ -12,8 +12,8 @@ from rich.table import Table
 
 from .. import __version__
 from ..errors import FokkerError
-from ..interruption import Stop
-from ..parallel import is_primary, start
+from ..runtime.interruption import Stop
+from ..runtime.parallel import is_primary, start
 from . import settings
 from .benchmark import EPILOG as BENCHMARK_EPILOG
 from .benchmark import benchmark
@@ -62,7 +62,7 @@ def presets(
     method: settings.Method = "fokker",
 ) -> None:
     """List systems and methods, or show a preset's configuration with every key."""
-    from ..presets import combine, methods, systems, takes_files
+    from ..config.presets import combine, methods, systems, takes_files
 
     if show is not None:
         with told(_stop()):
@@ -226,7 +226,7 @@ def evaluate(
     Writes `metrics.json`: JS, PMF error, bond and angle distances, each with its floor (what a
     perfect model would score at these counts), and the fraction of failed frames.
     """
-    from ..workflow.molecule import is_many
+    from ..run.molecule import is_many
 
     stop = _stop()
     with told(stop, _command()), stop.immediate():
@@ -286,8 +286,8 @@ def run(
 
     Ctrl-C saves and ends; the same command with `--resume` continues where it was.
     """
-    from ..workflow.folder import RunFolder
-    from ..workflow.molecule import default_molecules, is_many
+    from ..run.folder import RunFolder
+    from ..run.molecule import default_molecules, is_many
 
     stop = _stop()
     with told(stop, _again()):

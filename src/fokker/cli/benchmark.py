@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 from ..errors import FokkerError
-from ..interruption import Stop
-from ..parallel import start
+from ..runtime.interruption import Stop
+from ..runtime.parallel import start
 from . import settings
 from .display import Bar, console, told
 

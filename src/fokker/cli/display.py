@@ -28,9 +28,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from .. import parallel
 from ..errors import FokkerError
-from ..interruption import Interrupted, Stop
+from ..runtime import parallel
+from ..runtime.interruption import Interrupted, Stop
 
 if TYPE_CHECKING:
     from ..workflow.simulate import SimulationProgress

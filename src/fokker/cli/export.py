@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..interruption import Stop
+from ..runtime.interruption import Stop
 from . import settings
 from .display import console, told
 

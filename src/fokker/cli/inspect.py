@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from ..config.presets import takes_folder
 from ..errors import FokkerError
-from ..interruption import Stop
-from ..presets import takes_folder
+from ..runtime.interruption import Stop
 from . import settings
 from .display import console, told
 from .settings import configuration
@@ -49,7 +49,7 @@ def inspect(
 
     Files, beads, bonds, frames, correlation time, collective variables, and what looks wrong.
     """
-    from ..workflow.folder import write_atomically
+    from ..run.folder import write_atomically
     from ..workflow.inspect import inspect as work
 
     stop = Stop()

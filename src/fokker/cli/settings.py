@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ..config import Config, parse, read_toml
+from ..config.presets import assignment, combine, merge, takes_files, with_force_matching
 from ..errors import FokkerError
-from ..presets import assignment, combine, merge, takes_files, with_force_matching
 from ..variables import parse_choice
 
 System = Annotated[

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FokkerError
-from ..interruption import Stop
+from ..runtime.interruption import Stop
 from .display import Bar, console, few_chains, metrics_table, molecules_table, monitor
 
 
 def targets(run: Path, topology: Path | None) -> tuple[Path, ...]:
     """Folders that a command is for: of the molecule given, of all validation molecules, or RUN."""
-    from ..workflow.loaded import unfinished
-    from ..workflow.molecule import default_molecules, is_many, molecule
+    from ..run.loaded import unfinished
+    from ..run.molecule import default_molecules, is_many, molecule
 
     if topology is not None:
         found = (molecule(run, topology),)
@@ -71,7 +71,7 @@ def do_train(config: Any, out: Path, resume: bool, stop: Stop) -> None:
 
 def do_make_data(config: Any, stop: Stop) -> None:
     """Make generated data that are not there yet, with a bar."""
-    from ..workflow.source import make_data
+    from ..dataset.generated import make_data
 
     with Bar() as bar, stop.immediate():
         make_data(config, bar.show)
@@ -89,7 +89,7 @@ def do_sample(
     config: Any = None,
 ) -> None:
     """Draw samples, with a bar; settings are those of the configuration, by default the run's."""
-    from ..workflow.molecule import run_config
+    from ..run.molecule import run_config
     from ..workflow.sample import sample as work
 
     options = _changed(config or run_config(run), "sampling", change, {"n": n})
@@ -120,7 +120,7 @@ def do_simulate(
     config: Any = None,
 ) -> None:
     """Simulate, with a bar; settings are those of the configuration, by default the run's."""
-    from ..workflow.molecule import run_config
+    from ..run.molecule import run_config
     from ..workflow.simulate import simulate as work
 
     options = _changed(config or run_config(run), "simulation", change, flags)
@@ -200,7 +200,7 @@ def do_report(run: Path) -> None:
 def _changed(config: Any, section: str, change: list[str] | None, flags: dict[str, Any]) -> Any:
     """Options of one section with `--set` and flags put in; keys may begin with the section."""
     from ..config import changed
-    from ..presets import assignment, merge
+    from ..config.presets import assignment, merge
 
     values = getattr(config, section).model_dump(mode="json")
     for text in change or ():

@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from ..errors import FokkerError
-from ..parallel import gather, of_primary, ready, scatter, share
+from ..runtime.parallel import gather, of_primary, ready, scatter, share
 from ..types import Key, Positions
 from .base import AbstractIntegrator, Force, State
 from .noise import standard_normal

@@ -8,7 +8,7 @@ The floor is itself a little low, for two reasons: rare bins that the pool has n
 in every draw, and frames are drawn independently of each other although those of a trajectory are
 correlated. For alanine dipeptide (72,380 pooled frames) a perfect model is expected at a ratio of
 1.08 at 20,000 evaluated frames and of 1.15 at 120,000, with a standard deviation of 0.03 from one
-set of training frames to another (`benchmarks/perfect.py`).
+set of training frames to another (`benchmarks/accuracy/perfect.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Conservative model: the score is minus the gradient of an energy."""
 
 from ..network import AbstractNetwork
-from ..padding import keep
+from ..network.padding import keep
 from ..process import AbstractProcess
 from ..types import Features, Positions, Scalar, Time
 from .base import AbstractEnergy, negative_gradient

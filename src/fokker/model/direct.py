@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from ..network import AbstractNetwork
-from ..padding import centre, keep
+from ..network.padding import centre, keep
 from ..process import AbstractProcess
 from ..types import Features, Positions, Time
 from .base import AbstractScore

@@ -31,10 +31,10 @@ from pydantic import Field
 
 from ..errors import FokkerError
 from ..options import Options
-from ..padding import count
 from ..types import FAR, Features, Key, NoiseLevel, Positions, Scalar
 from ..variables import neighbours_of, separations
 from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
+from .padding import count
 
 RADIAL = 8
 """Radial functions, over distances of beads too far apart in bonds to be held by them."""

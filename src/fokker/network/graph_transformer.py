@@ -32,9 +32,9 @@ from pydantic import Field
 
 from ..errors import FokkerError
 from ..options import Options
-from ..padding import centre, count, keep
 from ..types import FAR, Features, Key, NoiseLevel, Positions
 from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
+from .padding import centre, count, keep
 from .residual import rows
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..model import AbstractEnergy, AbstractScore
-from ..padding import centre, count, keep
+from ..network.padding import centre, count, keep
 from ..process import AbstractProcess
 from ..types import Features, ForceLabels, Key, Positions, Scalar
 

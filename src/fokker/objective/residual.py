@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..model import AbstractEnergy
-from ..padding import centre, count, keep
+from ..network.padding import centre, count, keep
 from ..process import AbstractProcess
 from ..types import Features, Positions, Scalar, Time
 

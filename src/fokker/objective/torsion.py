@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from pydantic import Field
 
+from ..network.padding import Present, centre
 from ..options import Options
-from ..padding import Present, centre
 from ..types import Key, Positions, Scalar
 from .base import NO_MOLECULE, AbstractObjective, Evaluation, Molecule
 

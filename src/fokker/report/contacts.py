@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..metrics import compute, contact_pairs, contact_probabilities, contact_reach, native_contacts
+from ..metrics import (
+    compute,
+    contact_pairs,
+    contact_probabilities,
+    contact_reach,
+    native_contacts,
+)
 from ..system import System
 from .palette import RULE, SERIES, SET_COLOURS, SET_NAMES, TEXT
 from .records import Comparison, Contacts, Folding, Metrics, Plots, Traces

@@ -12,16 +12,7 @@ from .differences import difference
 from .formats import whole
 from .palette import RULE, SERIES, SET_COLOURS, SET_LINES, SET_NAMES, TEXT
 from .records import Density, Profile, Relaxation, TrainingStep
-from .style import (
-    Axes,
-    Figure,
-    angle_ticks,
-    array,
-    axis_label,
-    log_ticks,
-    pretty,
-    shown_in,
-)
+from .style import Axes, Figure, angle_ticks, array, axis_label, log_ticks, pretty, shown_in
 
 
 def profile(

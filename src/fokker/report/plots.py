@@ -9,14 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import FokkerError
-from ..metrics import (
-    angle,
-    compute_all,
-    distance,
-    finite_frames,
-    free_energy_1d,
-    free_energy_2d,
-)
+from ..metrics import angle, compute_all, distance, finite_frames, free_energy_1d, free_energy_2d
 from ..metrics.geometry import labels
 from ..system import System
 from .contacts import contacts, traces

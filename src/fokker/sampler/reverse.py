@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..model import AbstractScore, Mixture
-from ..padding import centre, keep
+from ..network.padding import centre, keep
 from ..process import AbstractProcess
 from ..types import Features, Key, Time
 

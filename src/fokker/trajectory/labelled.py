@@ -19,11 +19,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import FokkerError
-from ..force_map import ForceMap, force_map, internal_part, rigid_groups, virial_ratio
 from ..system import System
 from . import checks
 from .checks import Part
 from .contents import corrupt
+from .force_map import ForceMap, force_map, internal_part, rigid_groups, virial_ratio
 from .library import check_file, file_suffix
 from .npy import read_header
 from .reading import part_of

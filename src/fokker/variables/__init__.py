@@ -9,14 +9,7 @@ from pydantic import Field
 
 from .angle import AngleChoice
 from .automatic import AutomaticChoice
-from .base import (
-    KINDS,
-    AbstractChoice,
-    AbstractKind,
-    CollectiveVariable,
-    Context,
-    find_bead,
-)
+from .base import KINDS, AbstractChoice, AbstractKind, CollectiveVariable, Context, find_bead
 from .coordinate import Coordinate
 from .dihedral import DihedralChoice
 from .distance import DistanceChoice, EndToEndChoice

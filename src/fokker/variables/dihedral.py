@@ -8,14 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from .base import (
-    KINDS,
-    AbstractChoice,
-    AbstractKind,
-    CollectiveVariable,
-    Context,
-    finished,
-)
+from .base import KINDS, AbstractChoice, AbstractKind, CollectiveVariable, Context, finished
 from .geometry import dihedral
 
 

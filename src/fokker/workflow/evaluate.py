@@ -14,21 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..config import MoleculesOptions
-from ..data import centre
+from ..config import T_MIN, MoleculesOptions
+from ..dataset.corpus import entries, read_entry
+from ..dataset.frames import centre
+from ..dataset.source import dataset_of, load_reference, load_trajectory
 from ..errors import FokkerError
 from ..metrics import evaluate as compare_sets
 from ..model import AbstractEnergy
 from ..objective import Noised, exact_residual
 from ..process import AbstractProcess
 from ..report import Chains, gather
-from ..training_options import T_MIN
+from ..run.folder import write_atomically
+from ..run.loaded import LoadedRun, load_run
 from ..trajectory import read_frames
 from ..types import Features
-from .folder import write_atomically
-from .loaded import LoadedRun, load_run
-from .molecules import entries, read_entry
-from .source import dataset_of, load_reference, load_trajectory
 
 RESIDUAL_TIMES = 16
 RESIDUAL_FRAMES = 512

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..config import Config, MoleculeOptions
-from ..data import split_blocks
+from ..dataset.frames import split_blocks
+from ..dataset.source import file_pieces, load_trajectory, resolve
+from ..dataset.suspicions import Evidence, suspicions
 from ..metrics import (
     chiral_hands,
     compute,
@@ -17,13 +19,11 @@ from ..metrics import (
     slowest_inefficiency,
     statistical_inefficiency,
 )
+from ..run.folder import RunFolder
+from ..run.loaded import load_run
 from ..system import CollectiveVariable, System
 from ..trajectory import Trajectory, box_of
 from ..units import BOLTZMANN
-from .folder import RunFolder
-from .loaded import load_run
-from .source import file_pieces, load_trajectory, resolve
-from .suspicions import Evidence, suspicions
 
 
 def inspect(

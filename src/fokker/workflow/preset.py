@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import Config, parse
-from ..presets import DEFAULT_METHOD, combine
+from ..config.presets import DEFAULT_METHOD, combine
 
 
 def preset(

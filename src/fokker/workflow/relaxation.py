@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config import SimulationOptions
+from ..dataset.source import dataset_of, load_trajectory
 from ..dynamics import BlockResult
 from ..dynamics import simulate as integrate
-from ..force import Broken
 from ..metrics import compare, compute_all
+from ..model.force import Broken
+from ..run.folder import write_atomically
+from ..run.loaded import load_run
 from ..system import System
-from .folder import write_atomically
-from .loaded import load_run
-from .source import dataset_of, load_trajectory
 
 COARSE_BINS = 12
 WINDOWS = 10

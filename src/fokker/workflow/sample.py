@@ -12,14 +12,14 @@ from typing import Any
 
 import jax
 
-from .. import parallel
 from ..config import SamplingOptions
 from ..errors import FokkerError
-from ..interruption import Interrupted, Stop
+from ..run.folder import write_atomically
+from ..run.loaded import LoadedRun, load_run
+from ..runtime import parallel
+from ..runtime.interruption import Interrupted, Stop
 from ..sampler import generate
 from ..trajectory import FrameWriter, check_output_path
-from .folder import write_atomically
-from .loaded import LoadedRun, load_run
 
 SAMPLING_STREAM, SIMULATION_STREAM = 2, 3
 """Streams of a run's seed; training has the one below."""

@@ -15,18 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .. import checkpoint, parallel
 from ..config import SimulationOptions
 from ..dynamics import AbstractIntegrator, BlockResult, SimulationState
 from ..dynamics import simulate as integrate
 from ..errors import FokkerError
-from ..force import Broken, Force
-from ..interruption import Interrupted, Stop
+from ..metrics.tally import Tally
+from ..model.force import Broken, Force
+from ..run.loaded import LoadedRun, load_run
+from ..runtime import checkpoint, parallel
+from ..runtime.interruption import Interrupted, Stop
 from ..trajectory import FrameWriter, check_output_path, read_frames
 from ..units import BOLTZMANN
-from .loaded import LoadedRun, load_run
 from .sample import SIMULATION_STREAM
-from .tally import Tally
 
 
 @dataclass(frozen=True)

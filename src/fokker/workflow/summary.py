@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FokkerError
-from .folder import RunFolder, write_atomically
+from ..run.folder import RunFolder, write_atomically
 
 AVERAGED = ("js", "js_floor", "js_ratio", "pmf", "pmf_floor", "failed_fraction", "chirality")
 """Of which mean and standard deviation over the molecules are given."""

@@ -15,20 +15,16 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Float
 
-from .. import checkpoint, parallel
 from ..config import Config, MoleculeOptions, MoleculesOptions
-from ..data import Dataset, centre
+from ..dataset.corpus import load_corpus
+from ..dataset.frames import Dataset, centre
+from ..dataset.source import dataset_of, load_reference, load_trajectory
 from ..dynamics import Predicate
 from ..errors import FokkerError
-from ..force import Broken
-from ..interruption import Stop
 from ..metrics import GeometryLimits
-from ..system import System
-from ..training import Progress
-from ..training import train as train_model
-from ..trajectory import read_frames, write_topology
-from .folder import RunFolder
-from .loaded import (
+from ..model.force import Broken
+from ..run.folder import RunFolder
+from ..run.loaded import (
     NO_START_FRAMES,
     describe,
     describe_many,
@@ -37,9 +33,13 @@ from .loaded import (
     save_config,
     start_frames,
 )
-from .molecules import load_corpus
-from .pretrained import Pretrained, pretrained
-from .source import dataset_of, load_reference, load_trajectory
+from ..run.pretrained import Pretrained, pretrained
+from ..runtime import checkpoint, parallel
+from ..runtime.interruption import Stop
+from ..system import System
+from ..training import Progress
+from ..training import train as train_model
+from ..trajectory import read_frames, write_topology
 
 
 def train(

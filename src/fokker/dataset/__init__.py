@@ -1,0 +1,1 @@
+"""From a configuration to frames ready for training: scaled, split and padded."""

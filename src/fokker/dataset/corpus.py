@@ -1,0 +1,292 @@
+"""From a configuration of many molecules to their frames, padded to one size, and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+
+from ..config import MoleculesOptions
+from ..errors import FokkerError
+from ..metrics import GeometryLimits
+from ..options import Options
+from ..system import Skeleton, System, Vocabulary
+from ..trajectory import read_trajectory, system_from_topology
+from .frames import Dataset, Scaling, centre, split_blocks
+from .listing import Entry, read_entries
+from .molecules import Many, Ranges, shared_skeleton
+from .source import MIN_TRAINING_FRAMES, resolve
+
+
+class BondLimits(Options):
+    """Bond lengths beyond which a molecule is broken, by the names of the two beads, nm.
+
+    They are those of all molecules that were trained on. A bond of names that none of them has is
+    judged by the range of all bonds.
+    """
+
+    bonds: tuple[tuple[str, float, float], ...] = Field(description="names, shortest, longest")
+    box: tuple[float, float] = Field(
+        description="lowest and highest coordinate of a centred molecule, for those without bonds"
+    )
+
+    @staticmethod
+    def of(each: Sequence[tuple[System, GeometryLimits, tuple[float, float]]]) -> BondLimits:
+        """Unite the limits of molecules, given with the range of their coordinates."""
+        found: dict[str, tuple[float, float]] = {}
+        for system, limits, _ in each:
+            for name, (low, high) in zip(_bond_names(system), limits.bonds, strict=False):
+                old = found.get(name, (low, high))
+                found[name] = (min(low, old[0]), max(high, old[1]))
+        box = min(low for *_, (low, _) in each), max(high for *_, (_, high) in each)
+        return BondLimits(bonds=tuple((n, *found[n]) for n in sorted(found)), box=box)
+
+    def of_system(self, system: System) -> GeometryLimits:
+        """Limits of one molecule."""
+        if not system.bonds or not self.bonds:
+            return GeometryLimits(box=(self.box,) * 3)
+        known = {name: (low, high) for name, low, high in self.bonds}
+        overall = min(b[1] for b in self.bonds), max(b[2] for b in self.bonds)
+        return GeometryLimits(bonds=tuple(known.get(n, overall) for n in _bond_names(system)))
+
+
+def _bond_names(system: System) -> list[str]:
+    """Names of the two beads of every bond, with a plus between residues: `C + N`."""
+    names = []
+    for i, j in system.bonds:
+        a, b = system.beads[i], system.beads[j]
+        apart = a.residue_index != b.residue_index
+        names.append((" + " if apart else " ").join(sorted((a.name, b.name))))
+    return names
+
+
+class Known(NamedTuple):
+    """What a model of many molecules knows of them: `Corpus.describe`, read back."""
+
+    vocabulary: Vocabulary
+    skeleton: Skeleton | None
+
+    @staticmethod
+    def of(manifest: Mapping[str, Any]) -> Known:
+        """Read it from the manifest of a checkpoint.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If that is altered.
+        """
+        many = dict(manifest["many"])
+        skeleton = many.get("skeleton")
+        return Known(
+            Vocabulary.model_validate(many["vocabulary"]),
+            None if skeleton is None else Skeleton.model_validate(skeleton),
+        )
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Many molecules, ready to train on."""
+
+    dataset: Dataset
+    many: Many
+    limits: BondLimits
+
+    def describe(self) -> dict[str, Any]:
+        """What inference needs of the molecules, and who they were."""
+        training, validation = self.many.training, self.many.validation
+        names = [system.name for system in self.many.systems]
+        skeleton = self.many.skeleton
+        return {
+            "skeleton": None if skeleton is None else skeleton.model_dump(mode="json"),
+            "vocabulary": self.many.vocabulary.model_dump(mode="json"),
+            "limits": self.limits.model_dump(mode="json"),
+            "trained": [names[i] for i in training.molecule],
+            "validated": [names[i] for i in validation.molecule if i not in training.molecule],
+        }
+
+
+def molecule_system(options: MoleculesOptions, topology: Path, name: str) -> System:
+    """System of one molecule, as the configuration says.
+
+    Raises
+    ------
+    FokkerError
+        On a bad topology.
+    """
+    return system_from_topology(
+        topology,
+        select=options.select,
+        temperature=options.temperature,
+        name=name,
+        mapping=options.mapping,
+    )
+
+
+def entries(options: MoleculesOptions) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Molecules that are trained on, and those that are not.
+
+    Raises
+    ------
+    FokkerError
+        If a folder or list is wrong, or a name is in both.
+    """
+    trained = read_entries(resolve(options.folder))
+    held_out = read_entries(resolve(options.validation)) if options.validation else ()
+    both = {entry.name for entry in trained} & {entry.name for entry in held_out}
+    if both:
+        raise FokkerError(
+            f"{options.validation}: molecule {min(both)!r} is trained on as well; take it out of "
+            "one of the two."
+        )
+    return trained, held_out
+
+
+def read_entry(
+    options: MoleculesOptions, entry: Entry, system: System | None = None
+) -> tuple[System, Float[np.ndarray, "frames beads dim"]]:
+    """System and frames of one molecule, nm, at most `max_frames` of them.
+
+    Raises
+    ------
+    FokkerError
+        On bad files.
+    """
+    system = system or molecule_system(options, resolve(entry.topology), entry.name)
+    paths = [resolve(name) for name in entry.trajectory]
+    frames = read_trajectory(
+        paths, system, stride=options.stride, min_frames=MIN_TRAINING_FRAMES
+    ).positions
+    if len(frames) > options.max_frames:
+        rows = np.linspace(0, len(frames) - 1, options.max_frames).round().astype(int)
+        frames = frames[rows]
+    return system, frames
+
+
+def load_corpus(
+    options: MoleculesOptions,
+    on_message: Callable[[str], None] = lambda _: None,
+    *,
+    known: Known | None = None,
+    scaling: Scaling | None = None,
+) -> Corpus:
+    """Read all molecules, one after another.
+
+    Frames are centred and scaled by one length, the root mean square coordinate over all molecules
+    by their weights. At no time is more in memory than the frames that are kept, twice, and those
+    of one molecule. What the molecules share and the scaling are found out, unless a model that
+    they are to fit has them already.
+
+    Raises
+    ------
+    FokkerError
+        On bad files, or if a molecule has a bead that the vocabulary has not.
+    """
+    trained, held_out = entries(options)
+    vocabulary = (
+        known.vocabulary
+        if known
+        else Vocabulary.of(
+            molecule_system(options, resolve(entry.topology), entry.name) for entry in trained
+        )
+    )
+    fraction = 0.0 if held_out else options.validation_fraction
+    parts: list[_Part] = []
+    limits = []
+    for number, entry in enumerate((*trained, *held_out)):
+        on_message(f"reading {entry.name}")
+        system, frames = read_entry(options, entry)
+        vocabulary.indices(system)
+        _is_new(system, parts, number >= len(trained))
+        frames = centre(frames)
+        rows = np.arange(len(frames))
+        training, validation = split_blocks(len(frames), fraction)
+        if number >= len(trained):
+            training, validation = rows[:0], rows
+        else:
+            box = float(frames.min()), float(frames.max())
+            wide = box[0] - (box[1] - box[0]), box[1] + (box[1] - box[0])
+            limits.append((system, GeometryLimits.from_frames(system, frames[training]), wide))
+        parts.append(_Part(system, entry.weight, frames, training, validation))
+    scaling = scaling or Scaling(scale=_scale(parts), offset=(0.0, 0.0, 0.0))
+    systems = tuple(part.system for part in parts)
+    skeleton = shared_skeleton(systems)
+    if known is not None:
+        alike = known.skeleton is not None and all(known.skeleton.fits(s) for s in systems)
+        skeleton = known.skeleton if alike else None
+    many = Many(
+        systems,
+        vocabulary,
+        _ranges(parts, [len(part.training) for part in parts]),
+        _ranges(parts, [len(part.validation) for part in parts]),
+        skeleton,
+    )
+    index = np.concatenate([part.training for part in parts])
+    size = many.largest.n_beads
+    dataset = Dataset(
+        _padded(((part.frames, part.training) for part in parts), len(index), size, scaling.scale),
+        _padded(
+            ((part.frames, part.validation) for part in parts),
+            int(many.validation.count.sum()),
+            size,
+            scaling.scale,
+        ),
+        index,
+        scaling,
+        many,
+    )
+    return Corpus(dataset, many, BondLimits.of(limits))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Centred frames of one molecule, nm, and which are for what."""
+
+    system: System
+    weight: float
+    frames: np.ndarray
+    training: np.ndarray
+    validation: np.ndarray
+
+
+def _is_new(system: System, parts: list[_Part], held_out: bool) -> None:
+    """Refuse a validation molecule that is trained on under another name."""
+    labels = [bead.label for bead in system.beads]
+    for part in parts if held_out else ():
+        if len(part.training) and [bead.label for bead in part.system.beads] == labels:
+            raise FokkerError(
+                f"validation molecule {system.name!r} has the beads of {part.system.name!r}, which "
+                "is trained on; take it out of one of the two."
+            )
+
+
+def _ranges(parts: list[_Part], counts: list[int]) -> Ranges:
+    there = [i for i, n in enumerate(counts) if n]
+    weights = [parts[i].weight for i in there]
+    return Ranges(
+        np.array(there, int), np.array([counts[i] for i in there], int), np.array(weights)
+    )
+
+
+def _scale(parts: list[_Part]) -> float:
+    trained = [part for part in parts if len(part.training)]
+    squares = [np.mean(part.frames[part.training] ** 2, dtype=np.float64) for part in trained]
+    scale = float(np.sqrt(np.average(squares, weights=[part.weight for part in trained])))
+    if scale < 1e-9:
+        raise FokkerError("molecules: all training positions coincide; check the trajectories.")
+    return scale
+
+
+def _padded(
+    parts: Iterator[tuple[np.ndarray, np.ndarray]], n_frames: int, size: int, scale: float
+) -> Float[np.ndarray, "frames beads dim"]:
+    frames = np.zeros((n_frames, size, 3), np.float32)
+    start = 0
+    for positions, rows in parts:
+        frames[start : start + len(rows), : positions.shape[1]] = positions[rows] / scale
+        start += len(rows)
+    return frames

@@ -1,0 +1,174 @@
+"""From the configuration's system to frames: files, embedded data or generated data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from ..config import EMBEDDED, Config, MoleculeOptions, MoleculesOptions
+from ..errors import FokkerError
+from ..system import System
+from ..trajectory import (
+    Trajectory,
+    read_frames,
+    read_labelled,
+    read_trajectory,
+    system_from_topology,
+)
+from ..variables import Context, choose
+from .frames import Dataset, Scaling, prepare, split_blocks
+from .generated import GENERATED, generated_file
+
+MIN_TRAINING_FRAMES = 100
+
+
+def resolve(name: str) -> Path:
+    """Path of a user's file, of a data file inside the package, or of one that it makes."""
+    if name.startswith(GENERATED):
+        return generated_file(name)
+    if not name.startswith(EMBEDDED):
+        return Path(name).expanduser()
+    path = Path(str(files("fokker.dataset"))) / "embedded" / name.removeprefix(EMBEDDED)
+    if ".." in path.parts or not path.is_file():
+        raise FokkerError(f"{name}: no such data set inside the package.")
+    return path
+
+
+def dataset_of(config: Config, trajectory: Trajectory, scaling: Scaling | None = None) -> Dataset:
+    """Data set of one system, split and scaled as a run does it; see `fokker.data.prepare`."""
+    return prepare(
+        trajectory.positions,
+        trajectory.system,
+        validation_fraction=config.system.validation_fraction,
+        forces=trajectory.forces,
+        scaling=scaling,
+    )
+
+
+def load_trajectory(config: Config, system: System | None = None) -> Trajectory:
+    """Frames and system that a configuration names.
+
+    Parameters
+    ----------
+    config
+        The whole configuration.
+    system
+        That of a trained run, if there is one: its collective variables are then not chosen again.
+
+    Raises
+    ------
+    FokkerError
+        On bad files or names.
+    """
+    options = config.system
+    if isinstance(options, MoleculesOptions):
+        raise FokkerError(
+            f"system {options.name!r} is many molecules, and this is for one; name one of them as "
+            "`molecule` with --trajectory and --topology."
+        )
+    if not isinstance(options, MoleculeOptions):
+        from .toys import load_toy
+
+        return load_toy(options.name, seed=0)
+    given = system or bare_system(options)
+    trajectory = _read(options, given)
+    if system is not None or not options.collective_variables:
+        return trajectory
+    chosen = choose(options.collective_variables, _context(options, trajectory))
+    return replace(trajectory, system=given.model_copy(update={"collective_variables": chosen}))
+
+
+def _read(options: MoleculeOptions, system: System) -> Trajectory:
+    """Frames of the trajectory, then those with forces."""
+    paths = [resolve(name) for name in options.without_forces]
+    fewest = 1 if options.forces else MIN_TRAINING_FRAMES
+    parts, forces, lengths = [], [], ()
+    if paths:
+        plain = read_trajectory(paths, system, stride=options.stride, min_frames=fewest)
+        if not options.forces:
+            return plain
+        parts, lengths = [plain.positions], plain.lengths
+        forces = [np.full(plain.positions.shape, np.nan, np.float32)]
+    for name in options.forces:
+        labelled = read_labelled(
+            resolve(name), system, kind=options.force_map, stride=options.stride
+        )
+        parts.append(labelled.positions)
+        forces.append(labelled.forces)
+        lengths = (*lengths, len(labelled.positions))
+    if sum(lengths) < MIN_TRAINING_FRAMES:
+        raise FokkerError(
+            f"{', '.join(options.forces)}: {sum(lengths)} frame(s) in all, at least "
+            f"{MIN_TRAINING_FRAMES} are needed; give more frames."
+        )
+    return Trajectory(np.concatenate(parts), system, lengths, np.concatenate(forces))
+
+
+def bare_system(options: MoleculeOptions) -> System:
+    """System that the topology gives, with the collective variables it suggests."""
+    mapping = options.mapping
+    return system_from_topology(
+        resolve(options.topology),
+        select=options.select,
+        temperature=options.temperature,
+        name=options.name,
+        mapping=str(resolve(mapping)) if mapping.startswith(EMBEDDED) else mapping,
+    )
+
+
+def training_segments(
+    trajectory: Trajectory, validation_fraction: float
+) -> tuple[Float[np.ndarray, "_frames beads dim"], ...]:
+    """Training frames in pieces without a gap: neither held-out blocks nor file ends within."""
+    index, _ = split_blocks(len(trajectory.positions), validation_fraction)
+    gaps = np.flatnonzero(np.diff(index) > 1) + 1
+    ends = np.searchsorted(index, np.cumsum(trajectory.lengths)[:-1])
+    return tuple(
+        trajectory.positions[piece]
+        for piece in np.split(index, np.union1d(gaps, ends).astype(int))
+        if len(piece)
+    )
+
+
+def file_pieces(trajectory: Trajectory) -> tuple[Float[np.ndarray, "_frames beads dim"], ...]:
+    """All frames, file by file."""
+    return tuple(np.split(trajectory.positions, np.cumsum(trajectory.lengths, dtype=int)[:-1]))
+
+
+def _context(options: MoleculeOptions, trajectory: Trajectory) -> Context:
+    system = trajectory.system
+    return Context(
+        labels=tuple(bead.label for bead in system.beads),
+        masses=system.masses,
+        neighbours=system.neighbours,
+        segments=training_segments(trajectory, options.validation_fraction),
+        automatic=system.collective_variables,
+        read_structure=lambda name: read_frames(resolve(name), system, min_frames=1)[0],
+    )
+
+
+def load_reference(
+    config: Config, trajectory: Trajectory, given: list[Path] | None = None
+) -> Float[np.ndarray, "frames beads dim"] | None:
+    """Independent frames for evaluation: the given files, or those of the configuration.
+
+    Returns
+    -------
+    Array or None
+        Frames in user units, or None if there are none.
+    """
+    options = config.system
+    if given:
+        return np.concatenate([read_frames(path, trajectory.system) for path in given])
+    if isinstance(options, MoleculeOptions):
+        if not options.reference:
+            return None
+        paths = [resolve(name) for name in options.reference]
+        return np.concatenate([read_frames(path, trajectory.system) for path in paths])
+    from .toys import reference_frames
+
+    return reference_frames(options.name).positions

@@ -1,0 +1,1 @@
+"""A run folder, and a trained model read back from it."""
