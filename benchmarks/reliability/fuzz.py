@@ -274,8 +274,8 @@ def trained(folder: Path) -> Path:
     from fokker.config import parse
     from fokker.config.presets import assignment, combine
     from fokker.dataset.frames import prepare
+    from fokker.dataset.subject import describe, start_frames
     from fokker.metrics import GeometryLimits
-    from fokker.run.loaded import describe, start_frames
     from fokker.runtime import checkpoint
     from fokker.system import Bead, System
     from fokker.training import inference_group

@@ -29,19 +29,17 @@ def main() -> None:
     given = parser.parse_args()
     parallel.start(given.devices, {})
 
-    from fokker.dataset.source import dataset_of, load_trajectory
-    from fokker.training.schedule import Stages, initial_model
-    from fokker.workflow.train import _shardings
+    from fokker.dataset.subject import load_subject
+    from fokker.training.schedule import Devices, Stages, initial_model
 
     config = parse(combine(given.system, given.method), given.system)
-    trajectory = load_trajectory(config)
-    dataset = dataset_of(config, trajectory, None)
-    model = initial_model(config, trajectory.system, dataset.training)
-    stages = Stages(config, trajectory.system, dataset, None, *_shardings(config))
+    subject = load_subject(config)
+    model = initial_model(config, subject.system, subject.dataset.training)
+    stages = Stages(config, subject, Devices.of(config))
     for index in filter(config.steps_of, range(config.n_stages)):
-        _, stage, state, pool = stages.create(index, model)
-        stage, state = parallel.share((stage, state), stage.sharding)
-        took = step_seconds(stage, state, pool, given.seconds)
+        job = stages.create(index, model)
+        stage, state = parallel.share((job.stage, job.state), job.stage.sharding)
+        took = step_seconds(stage, state, job.pool, given.seconds)
         row = {"stage": config.name_of(index), "devices": given.devices}
         print(json.dumps({**row, "ms": round(1e3 * took, 2)}), flush=True)
 

@@ -19,7 +19,7 @@ from fokker.run.folder import RunFolder
 from fokker.run.loaded import load_run
 from fokker.runtime import checkpoint
 from fokker.runtime.interruption import Stop
-from fokker.training import loop as training
+from fokker.training import block
 from fokker.trajectory import FrameWriter, read_frames
 
 TOPOLOGY = str(resolve("embedded:alanine-dipeptide/topology.pdb"))
@@ -258,7 +258,7 @@ def test_presets_lists_and_shows():
 
 def test_a_model_whose_training_has_not_ended_is_named_so(finished, tmp_path, monkeypatch):
     assert "has not ended" not in call("sample", finished, "-n", 10, "-o", tmp_path / "x.npy")
-    monkeypatch.setattr(training, "BLOCK", 10)
+    monkeypatch.setattr(block, "BLOCK", 10)
     monkeypatch.setattr(Stop, "__call__", lambda self: True)
     few = ["-sexperts.0.network.width=8", "-sexperts.0.training.steps=20"]
     call("train", "mixture-2d", "-m", "diffusion", *few, "-o", tmp_path / "part")

@@ -14,6 +14,7 @@ from fokker.dataset.corpus import load_corpus
 from fokker.dataset.frames import centre
 from fokker.dataset.molecules import Ranges, padded_features
 from fokker.dataset.pool import Pool
+from fokker.dataset.subject import Subject
 from fokker.errors import FokkerError
 from fokker.model import EnergyModel, ScoreModel
 from fokker.model.force import Broken
@@ -314,8 +315,9 @@ def last_stage(chosen):
     many = corpus.many
     model = initial_model(chosen, many.largest, corpus.dataset.training, many.inputs)
     limits = [Broken.create(s, corpus.limits.of_system(s)) for s in many.systems]
-    stages = Stages(chosen, many.largest, corpus.dataset, Broken.stacked(limits))
-    return corpus, stages.create(len(stages) - 1, model)
+    stages = Stages(chosen, Subject(many.largest, corpus.dataset, Broken.stacked(limits)))
+    job = stages.create(len(stages) - 1, model)
+    return corpus, (job.expert, job.stage, job.state, job.pool)
 
 
 def test_a_refinement_simulates_every_molecule(tmp_path):
@@ -383,7 +385,7 @@ def test_every_molecule_needs_a_chain(tmp_path):
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     trained, held_out = write_folders(tmp_path)
-    monkeypatch.setattr("fokker.training.loop.BLOCK", 3)
+    monkeypatch.setattr("fokker.training.block.BLOCK", 3)
     short = {"steps": 3, "chains": 2, "stride": 2, "batch_size": 4}
     chosen = config(trained, held_out, steps=8, refinement=short)
     train(chosen, tmp_path / "whole")

@@ -12,10 +12,11 @@ import numpy as np
 import fokker
 from fokker.dataset.frames import prepare
 from fokker.dataset.source import load_trajectory
+from fokker.dataset.subject import describe, start_frames
 from fokker.metrics import GeometryLimits
 from fokker.model import Mixture, ScoreModel
 from fokker.run.folder import RunFolder
-from fokker.run.loaded import LoadedRun, describe, save_config, start_frames
+from fokker.run.loaded import LoadedRun, save_config
 from fokker.runtime import checkpoint
 from fokker.training import inference_group
 from fokker.training.schedule import initial_model

@@ -72,7 +72,7 @@ def test_one_device_splits_nothing():
 
 DEVICES = """
 import jax, jax.numpy as jnp, numpy as np
-from fokker import parallel
+from fokker.runtime import parallel
 parallel.start(4, {})
 from fokker.dynamics import LangevinOptions, simulate
 from fokker.potential import DoubleWell
@@ -108,15 +108,15 @@ def test_chains_on_four_devices_are_those_on_one():
 
 PARTS = """
 import jax, jax.numpy as jnp
-from fokker import parallel
+from fokker.runtime import parallel
 parallel.start(4, {})
-from fokker.block import _count, _run_block, run_block
-from fokker.pool import Pool
+from fokker.training.block import _count, _run_block, run_block
+from fokker.dataset.pool import Pool
 from fokker.model import EnergyModel
 from fokker.network import MLPOptions, NetworkInputs
 from fokker.process import VariancePreservingOptions
-from fokker.stage import Stage
-from fokker.training_options import TrainingOptions
+from fokker.training.expert import Stage
+from fokker.config import TrainingOptions
 from fokker.types import Features
 frames = jax.random.normal(jax.random.key(0), (100, 1, 2))
 process = VariancePreservingOptions().build()
@@ -149,16 +149,17 @@ def test_a_term_on_a_part_of_a_batch_is_shared_out_by_devices_as_well():
 
 
 CORES = """
-from fokker import parallel
+from fokker.runtime import parallel
 parallel._cores = lambda: 4
 parallel.start(None, {})
 for given in ((100, "frames"), (100, "chains", 8), (24, "chains", 8), (15, "chains", 8)):
     sharding = parallel.split(*given)
     print(None if sharding is None else sharding.num_devices, end=" ")
 from fokker.config import parse
-from fokker.presets import combine
-from fokker.workflow.train import _shardings
-for sharding in _shardings(parse(combine("alanine-dipeptide", "fokker"), "a preset")):
+from fokker.config.presets import combine
+from fokker.training import Devices
+devices = Devices.of(parse(combine("alanine-dipeptide", "fokker"), "a preset"))
+for sharding in (devices.batches, devices.chains):
     print(None if sharding is None else sharding.num_devices, end=" ")
 """
 

@@ -14,18 +14,20 @@ from fokker.config import parse
 from fokker.config.presets import assignment, combine
 from fokker.dataset.frames import prepare
 from fokker.dataset.pool import Emphasis, Pool, Shares
+from fokker.dataset.subject import Subject
 from fokker.dynamics import simulate
 from fokker.errors import FokkerError
 from fokker.model import AbstractEnergy
 from fokker.runtime import checkpoint
 from fokker.runtime.interruption import Interrupted
 from fokker.system import Bead, System
+from fokker.training import Files, Watch, block, train
 from fokker.training import loop as training
-from fokker.training import train
-from fokker.training.block import TrainingState, run_block
+from fokker.training.block import run_block
 from fokker.training.refinement import Refinement
 from fokker.training.schedule import Stages, initial_model
 from fokker.training.simulating import GAP, RESTARTED
+from fokker.training.stage import TrainingState
 
 SYSTEM = System(name="plane", dim=2, beads=(Bead(name="X"),), kT=1.0, centred=False, length_unit="")
 COVARIANCE = np.array([[1.0, 0.3], [0.3, 0.61]])
@@ -57,17 +59,19 @@ def config(*extra, steps=8, width=8):
 def refinement(settings, data, is_broken=None):
     """The stage, its first state and its frames."""
     model = initial_model(settings, SYSTEM, data.training)
-    found = Stages(settings, SYSTEM, data, is_broken).create(len(settings.experts), model)
-    assert found[0] == 0
-    return found[1:]
+    subject = Subject(SYSTEM, data, is_broken)
+    job = Stages(settings, subject).create(len(settings.experts), model)
+    assert job.expert == 0
+    return job.stage, job.state, job.pool
 
 
 def run(folder, settings, data, **options):
     folder.mkdir(exist_ok=True)
-    return train(
-        settings, SYSTEM, data, folder=folder / "checkpoint", log=folder / "training.jsonl",
-        metadata={}, start_frames=data.training[:4], **options,
-    )  # fmt: skip
+    known = {field.name for field in dataclasses.fields(Watch)}
+    watch = Watch(**{name: options.pop(name) for name in known & set(options)})
+    subject = Subject(SYSTEM, data, options.pop("is_broken", None), start_frames=data.training[:4])
+    files = Files(folder / "checkpoint", folder / "training.jsonl")
+    return train(settings, subject, files, watch=watch, **options)
 
 
 def run_in_parts(folder, settings, data):
@@ -321,7 +325,7 @@ def test_a_broken_chain_begins_again_from_a_training_frame():
 
 def test_chains_that_break_end_it_with_the_weights_before_kept(tmp_path, monkeypatch):
     """It is told, logged and in the checkpoint; what follows would begin from those weights."""
-    monkeypatch.setattr(training, "BLOCK", 4)
+    monkeypatch.setattr(block, "BLOCK", 4)
     settings, data, told = config(), dataset(500), []
     before = run(tmp_path / "before", config(steps=0), data)
     broken = {"is_broken": lambda x: x[0, 0] > 0.0, "on_message": told.append}
@@ -345,7 +349,7 @@ def test_chains_that_break_end_it_with_the_weights_before_kept(tmp_path, monkeyp
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "BLOCK", 4)
+    monkeypatch.setattr(block, "BLOCK", 4)
     settings, data = config(), dataset(500)
     whole = run(tmp_path / "whole", settings, data)
     model = run_in_parts(tmp_path / "part", settings, data)

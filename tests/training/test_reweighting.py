@@ -14,13 +14,15 @@ from fokker.benchmark.calibration import calibrate, key_of, steps_factor
 from fokker.benchmark.plan import with_steps
 from fokker.config import parse
 from fokker.config.presets import assignment, combine
+from fokker.dataset.subject import Subject
 from fokker.errors import FokkerError
 from fokker.model import AbstractEnergy
-from fokker.training import loop as training
-from fokker.training.block import Recorded, run_block
+from fokker.training import block
+from fokker.training.block import run_block
 from fokker.training.reweighting import EFFECTIVE, Reweighting
 from fokker.training.schedule import Stages, initial_model
 from fokker.training.simulating import GAP, RESTARTED
+from fokker.training.stage import Recorded
 from tests.training.test_refinement import (
     SYSTEM,
     Harmonic,
@@ -54,10 +56,10 @@ def config(*extra, width=8):
 def reweighting(settings, data, model=None, is_broken=None):
     """The stage, its first state and its frames."""
     model = model or initial_model(settings, SYSTEM, data.training)
-    found = Stages(settings, SYSTEM, data, is_broken).create(settings.n_stages - 1, model)
-    assert found[0] == 0
-    assert isinstance(found[1], Reweighting)
-    return found[1:]
+    job = Stages(settings, Subject(SYSTEM, data, is_broken)).create(settings.n_stages - 1, model)
+    assert job.expert == 0
+    assert isinstance(job.stage, Reweighting)
+    return job.stage, job.state, job.pool
 
 
 def test_gradient_is_that_of_the_relative_entropy_with_frames_of_other_weights():
@@ -246,7 +248,7 @@ def test_learning_rate_goes_on_over_rounds_and_not_while_simulating():
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "BLOCK", 4)
+    monkeypatch.setattr(block, "BLOCK", 4)
     settings, data = config("refinement.steps=3", "refinement.chains=8"), dataset(500)
     whole = run(tmp_path / "whole", settings, data)
     model = run_in_parts(tmp_path / "part", settings, data)

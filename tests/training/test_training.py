@@ -1,5 +1,6 @@
 """The training loop: it learns, resumes bit for bit, compiles once, and says why it stops."""
 
+import dataclasses
 import json
 
 import equinox as eqx
@@ -12,12 +13,12 @@ import pytest
 from fokker.config import TrainingOptions, parse
 from fokker.config.presets import assignment, combine
 from fokker.dataset.frames import prepare
+from fokker.dataset.subject import Subject
 from fokker.errors import FokkerError
 from fokker.runtime import checkpoint
 from fokker.runtime.interruption import Interrupted
 from fokker.system import Bead, System
-from fokker.training import inference_group, train
-from fokker.training import loop as training
+from fokker.training import Files, Watch, block, inference_group, train
 from fokker.training.block import run_block
 from fokker.training.expert import Stage
 from fokker.training.held_out import Best
@@ -53,16 +54,11 @@ def config(steps=8, method="fokker", extra=(), **more):
 
 def run(folder, settings, data, **options):
     folder.mkdir(exist_ok=True)
-    return train(
-        settings,
-        SYSTEM,
-        data,
-        folder=folder / "checkpoint",
-        log=folder / "training.jsonl",
-        metadata={},
-        start_frames=data.training[:4],
-        **options,
-    )
+    known = {field.name for field in dataclasses.fields(Watch)}
+    watch = Watch(**{name: options.pop(name) for name in known & set(options)})
+    subject = Subject(SYSTEM, data, start_frames=data.training[:4])
+    files = Files(folder / "checkpoint", folder / "training.jsonl")
+    return train(settings, subject, files, watch=watch, **options)
 
 
 def arrays(model):
@@ -70,7 +66,7 @@ def arrays(model):
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "BLOCK", 4)
+    monkeypatch.setattr(block, "BLOCK", 4)
     settings, data = config(8, "mixture"), dataset()
     whole = run(tmp_path / "whole", settings, data)
     stops = iter([False, True] * 20)
@@ -99,14 +95,14 @@ def test_slow_steps_do_not_keep_a_signal_waiting(tmp_path, monkeypatch):
     """It is answered within a block, and what is saved there continues to the same weights."""
     settings, data = config(30, "mixture"), dataset(500)
     whole = run(tmp_path / "whole", settings, data)
-    monkeypatch.setattr(training, "FIRST_PIECE", 3)
-    monkeypatch.setattr(training, "PIECE_SECONDS", 0.0)  # one step a piece from then on
+    monkeypatch.setattr(block, "FIRST_PIECE", 3)
+    monkeypatch.setattr(block, "PIECE_SECONDS", 0.0)  # one step a piece from then on
     part = tmp_path / "part"
     asked = []
     with pytest.raises(Interrupted):
         run(part, settings, data, should_stop=lambda: len(asked.append(1) or asked) > 4)
     assert json.loads((part / "training.jsonl").read_text())["step"] == 3 + 4
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)  # a line and a checkpoint a piece
+    monkeypatch.setattr(block, "CHECKPOINT_SECONDS", 0.0)  # a line and a checkpoint a piece
     model = run(part, settings, data, resume=True)
     for a, b in zip(arrays(whole), arrays(model), strict=True):
         assert np.array_equal(a, b)
@@ -277,7 +273,7 @@ def test_learns_a_gaussian(tmp_path):
 
 def test_what_held_out_frames_are_best_with_is_kept(tmp_path, monkeypatch):
     """A few frames are learned by heart; the weights before that are kept, and it is said."""
-    monkeypatch.setattr(training, "BLOCK", 25)
+    monkeypatch.setattr(block, "BLOCK", 25)
     changes = {"network.width": 64, "network.depth": 3, "training.batch_size": 128}
     others = tuple(f"experts.{i}.training.steps=4" for i in (1, 2))
     data, said = dataset(40), []

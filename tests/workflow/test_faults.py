@@ -16,15 +16,17 @@ import pytest
 from fokker.config import parse
 from fokker.config.presets import assignment, combine
 from fokker.dataset.frames import prepare
+from fokker.dataset.subject import Subject, describe, start_frames
 from fokker.dynamics.simulate import BLOCK_SECONDS, _next_length
 from fokker.errors import FokkerError
 from fokker.metrics import GeometryLimits, kinetic_temperature
 from fokker.metrics.tally import MAX_BINS, Tally
 from fokker.run.folder import RunFolder
-from fokker.run.loaded import describe, load_run, start_frames
+from fokker.run.loaded import load_run
 from fokker.runtime import checkpoint
 from fokker.runtime.interruption import Interrupted, Stop
 from fokker.system import Bead, System
+from fokker.training import Files
 from fokker.training import log as training_log
 from fokker.training import loop as training
 from fokker.trajectory import FrameWriter
@@ -114,12 +116,8 @@ def test_the_log_of_a_run_that_starts_again_is_new(tmp_path):
     log.write_text('{"stage": 0, "step": 250}\n')
     training.train(
         parse(combine("mixture-2d", "mixture", tiny), "test"),
-        PLANE,
-        prepare(frames, PLANE),
-        folder=tmp_path / "checkpoint",
-        log=log,
-        metadata={},
-        start_frames=frames[:4],
+        Subject(PLANE, prepare(frames, PLANE), start_frames=frames[:4]),
+        Files(tmp_path / "checkpoint", log),
     )
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 1, 1]
 

@@ -13,7 +13,7 @@ from fokker.dataset.frames import prepare
 from fokker.dataset.source import load_trajectory
 from fokker.run.loaded import load_run
 from fokker.runtime.interruption import Stop
-from fokker.training import loop as training
+from fokker.training import block
 from tests.cli.test_cli import TINY, call, refused
 from tests.trajectory.test_labelled import NAMES, PDB, frames
 
@@ -70,7 +70,7 @@ def test_a_file_in_both_places_is_read_once(files):
 
 def test_training_with_forces_resumes_bit_for_bit(files, monkeypatch):
     settings = [*own(files), *TINY, "-sexperts.0.training.steps=8"]
-    monkeypatch.setattr(training, "BLOCK", 4)
+    monkeypatch.setattr(block, "BLOCK", 4)
     call("train", *settings, "-o", files / "whole")
     blocks = iter([True])  # stop after the first block
     monkeypatch.setattr(Stop, "__call__", lambda self: next(blocks, False))

@@ -12,12 +12,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from ..config import Config, MoleculesOptions
-from ..dataset.corpus import load_corpus
-from ..dataset.frames import Dataset
-from ..dataset.source import dataset_of, load_trajectory
+from ..config import Config
+from ..dataset.subject import Subject, load_subject
 from ..run.folder import write_atomically
-from ..system import System
 from ..training.block import MAX_BLOCK, run_block
 from ..training.schedule import Stages, initial_model
 from .plan import read_json
@@ -54,7 +51,7 @@ def calibrate(
     """
     known: dict[str, float] = read_json(file)
     steppers: dict[str, _Stepper] = {}
-    data: dict[str, tuple[System, Dataset]] = {}
+    data: dict[str, Subject] = {}
     for config in configs:
         of = config.system.model_dump_json()
         for index in filter(config.steps_of, range(config.n_stages)):
@@ -62,8 +59,8 @@ def calibrate(
             if key not in known and key not in steppers:
                 say(f"measuring the step of {config.method}, {config.name_of(index)}")
                 if of not in data:
-                    data[of] = _load(config)
-                steppers[key] = _Stepper(config, index, *data[of])
+                    data[of] = load_subject(config)
+                steppers[key] = _Stepper(config, index, data[of])
     for _ in range(ROUNDS):
         for stepper in steppers.values():
             stepper.measure()
@@ -87,23 +84,15 @@ def key_of(config: Config, stage: int) -> str:
     return hashlib.sha256(json.dumps(dumped, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _load(config: Config) -> tuple[System, Dataset]:
-    """What a configuration trains on; of many molecules, the largest stands for the system."""
-    if isinstance(config.system, MoleculesOptions):
-        corpus = load_corpus(config.system)
-        return corpus.many.largest, corpus.dataset
-    trajectory = load_trajectory(config)
-    return trajectory.system, dataset_of(config, trajectory)
-
-
 class _Stepper:
     """One stage, compiled, ready to be timed."""
 
-    def __init__(self, config: Config, index: int, system: System, dataset: Dataset):
+    def __init__(self, config: Config, index: int, subject: Subject):
+        dataset = subject.dataset
         inputs = None if dataset.many is None else dataset.many.inputs
-        model = initial_model(config, system, dataset.training, inputs)
-        stages = Stages(config, system, dataset)
-        _, self.stage, self.state, self.pool = stages.create(index, model)
+        model = initial_model(config, subject.system, dataset.training, inputs)
+        job = Stages(config, subject).create(index, model)
+        self.stage, self.state, self.pool = job.stage, job.state, job.pool
         kinds = self.stage.kinds_of_steps
         self.lengths, self.least = [2] * len(kinds), [float("inf")] * len(kinds)
         for kind, _ in enumerate(kinds):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..config import T_MIN, Config, SimulationOptions
+from ..dataset.subject import NO_START_FRAMES
 from ..metrics import compare
 from ..run.folder import RunFolder
-from ..run.loaded import NO_START_FRAMES, load_run, save_config
+from ..run.loaded import load_run, save_config
 from ..run.molecule import default_molecules
 from ..runtime import checkpoint
 from ..runtime.interruption import Interrupted, Stop

@@ -39,7 +39,7 @@ def resolve(name: str) -> Path:
 
 
 def dataset_of(config: Config, trajectory: Trajectory, scaling: Scaling | None = None) -> Dataset:
-    """Data set of one system, split and scaled as a run does it; see `fokker.data.prepare`."""
+    """Data set of one system, split and scaled as a run does it; see `prepare`."""
     return prepare(
         trajectory.positions,
         trajectory.system,

@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,9 +14,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ..config import Config, MoleculesOptions, parse, to_toml
-from ..dataset.corpus import BondLimits, Corpus, Known
-from ..dataset.frames import Dataset, Scaling, centre
+from ..dataset.corpus import BondLimits, Known
+from ..dataset.frames import Scaling, centre
 from ..dataset.molecules import padded_features
+from ..dataset.subject import NO_START_FRAMES, Subject
 from ..errors import FokkerError
 from ..metrics import GeometryLimits
 from ..model import Mixture
@@ -28,14 +28,8 @@ from ..system import System, Vocabulary
 from ..training import inference_group
 from ..training.schedule import features_of, initial_model
 from ..types import Features
-from .folder import RunFolder
+from .folder import RunFolder, write_atomically
 from .molecule import read_molecule
-
-NO_START_FRAMES = np.zeros((0, 1, 3), np.float32)
-"""A model of many molecules carries none: a new one starts from its own structure."""
-
-START_FRAMES = 4096
-"""Training frames that the checkpoint carries, for simulations to start from."""
 
 
 @dataclass(frozen=True)
@@ -85,33 +79,8 @@ def unfinished(path: Path) -> str | None:
     )
 
 
-def describe(
-    config: Config, system: System, dataset: Dataset, limits: GeometryLimits
-) -> dict[str, Any]:
-    """Metadata of a checkpoint: all that inference needs besides weights and start frames."""
-    return {
-        "config": config.model_dump(mode="json"),
-        "system": system.model_dump(mode="json"),
-        "scaling": dataset.scaling.model_dump(mode="json"),
-        "limits": limits.model_dump(mode="json"),
-        "n_training_frames": len(dataset.training),
-        "n_start_frames": len(start_frames(dataset)),
-    }
-
-
-def describe_many(config: Config, corpus: Corpus) -> dict[str, Any]:
-    """Metadata of a checkpoint of many molecules."""
-    return {
-        "config": config.model_dump(mode="json"),
-        "many": corpus.describe(),
-        "scaling": corpus.dataset.scaling.model_dump(mode="json"),
-        "n_training_frames": len(corpus.dataset.training),
-        "n_start_frames": len(NO_START_FRAMES),
-    }
-
-
-def same_molecules(folder: RunFolder, corpus: Corpus) -> None:
-    """Check that a run to be resumed was started with these molecules.
+def same_molecules(folder: RunFolder, subject: Subject) -> None:
+    """Check that a run to be resumed was started with these molecules, if it has many.
 
     Raises
     ------
@@ -119,17 +88,11 @@ def same_molecules(folder: RunFolder, corpus: Corpus) -> None:
         If files have come or gone.
     """
     stored = checkpoint.read_manifest(checkpoint.latest(folder.checkpoint)).get("many")
-    if stored != json.loads(json.dumps(corpus.describe())):
+    if stored != json.loads(json.dumps(subject.metadata.get("many"))):
         raise FokkerError(
             f"{folder.path}: the run to resume was started with other molecules or frames; give it "
             "back its files, or choose another folder."
         )
-
-
-def start_frames(dataset: Dataset) -> Float[np.ndarray, "frames beads dim"]:
-    """Training frames that travel with the checkpoint, in scaled coordinates, evenly spread."""
-    chosen = np.linspace(0, len(dataset.training) - 1, min(START_FRAMES, len(dataset.training)))
-    return dataset.training[chosen.round().astype(int)]
 
 
 def load_run(path: Path) -> LoadedRun:
@@ -235,6 +198,4 @@ def same_training(folder: RunFolder, config: Config) -> None:
 
 def save_config(folder: RunFolder, config: Config) -> None:
     """Write `config.toml`."""
-    from .folder import write_atomically
-
     write_atomically(folder.config, to_toml(config))

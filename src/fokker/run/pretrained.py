@@ -11,15 +11,14 @@ import numpy as np
 from ..config import Config, MoleculesOptions, parse
 from ..dataset.corpus import Known
 from ..dataset.frames import Scaling
+from ..dataset.subject import NO_START_FRAMES, Subject
 from ..errors import FokkerError
 from ..model import Mixture
-from ..network import ManyInputs
 from ..runtime import checkpoint
 from ..system import System
 from ..training import inference_group
 from ..training.schedule import initial_model
 from .folder import RunFolder
-from .loaded import NO_START_FRAMES
 
 KEPT = ("interval", "kind", "network")
 """What of every expert has to be that of the weights."""
@@ -38,19 +37,21 @@ class Pretrained:
     known: Known | None
     """What it knows of many molecules."""
 
-    def model(self, config: Config, system: System, many: ManyInputs | None) -> Mixture:
+    def model(self, config: Config, subject: Subject) -> Mixture:
         """Its model, constants that networks took from its data included.
 
         Parameters
         ----------
-        config, system, many
-            Of the new run; of many molecules, the system is the largest.
+        config, subject
+            Of the new run.
 
         Raises
         ------
         FokkerError
             If its network cannot serve the molecules of the new run, or its file is altered.
         """
+        system, many = subject.system, subject.dataset.many
+        inputs = None if many is None else many.inputs
         start = NO_START_FRAMES
         if many is not None:
             fits = many.skeleton is not None or all(e.network.any_molecule for e in config.experts)
@@ -62,7 +63,7 @@ class Pretrained:
                 f"{self.path}: its molecule has other beads or bonds than {system.name!r}, and its "
                 "network is of fixed ones; choose another run, or leave out --pretrained."
             )
-        like = inference_group(initial_model(config, system, many=many), start)
+        like = inference_group(initial_model(config, system, many=inputs), start)
         return checkpoint.load(self.checkpoint, "model", like)["model"]
 
 

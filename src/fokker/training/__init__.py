@@ -3,6 +3,9 @@
 schedule -> expert, refinement, reweighting -> block of steps -> held-out loss, log, checkpoint
 """
 
-from .loop import Progress, inference_group, train
+from .loop import Files, train
+from .saver import inference_group
+from .schedule import Devices
+from .watch import Progress, Watch
 
-__all__ = ["Progress", "inference_group", "train"]
+__all__ = ["Devices", "Files", "Progress", "Watch", "inference_group", "train"]

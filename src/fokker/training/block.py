@@ -1,146 +1,135 @@
-"""What the training loop needs of a stage, and many of its steps in one call."""
+"""The training of a stage, block by block; a block is many optimiser steps in one call.
+
+state -> run_block -> state, means of what was logged, held-out loss
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import NamedSharding
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
+from ..dataset.frames import Dataset
 from ..dataset.pool import Pool
-from ..dynamics import State
-from ..model import AbstractScore
+from ..errors import FokkerError
+from ..runtime import parallel
 from ..runtime.parallel import gather, ready, share
-from ..types import Scalar
+from . import held_out
+from .stage import AbstractStage, TrainingState
 
 MAX_BLOCK = 250
 """Most optimiser steps in one call of `run_block`."""
 
+BLOCK = MAX_BLOCK
+"""Optimiser steps between two lines of the log; fewer if these take longer than a minute."""
 
-class Recorded(eqx.Module):
-    """Frames of simulated chains, and what the weights that made them said of these.
+FIRST_PIECE, PIECE_SECONDS = 10, 5.0
+"""Optimiser steps before the first look at a signal to stop, and about the time between two."""
 
-    Attributes
-    ----------
-    frames
-        Scaled.
-    energies
-        kT.
-    """
-
-    frames: Float[Array, "frames chains beads dim"]
-    energies: Float[Array, "frames chains"]
+CHECKPOINT_SECONDS = 60.0
+"""Most seconds between two checkpoints, but for a block whose steps are slow."""
 
 
-class TrainingState(eqx.Module):
-    """Everything that changes from step to step.
+@dataclass(frozen=True)
+class Job:
+    """A stage that is ready to be trained.
 
     Attributes
     ----------
-    chains
-        Simulated along with the training, in nm, with a leading axis; None if none are.
-    recorded
-        What these chains went through; None if that is not kept.
+    expert
+        Number of the expert that it trains.
+    stage, state, pool
+        What a step is, where it begins, and the frames.
+    dataset
+        Where these come from, for what is said of one of them.
     """
 
-    parameters: AbstractScore
-    average: AbstractScore
-    optimiser: optax.OptState
-    step: Int[Array, ""]
-    chains: State | None = None
-    recorded: Recorded | None = None
-
-    def stepped(
-        self, optimiser: optax.GradientTransformation, gradient: Any, decay: ArrayLike
-    ) -> TrainingState:
-        """Take one optimiser step, and move the average `1 - decay` of the way to the weights."""
-        updates, optimised = optimiser.update(gradient, self.optimiser, cast(Any, self.parameters))
-        parameters = eqx.apply_updates(self.parameters, updates)
-        average = jax.tree.map(
-            lambda old, new: decay * old + (1.0 - decay) * new, self.average, parameters
-        )
-        moved = {"parameters": parameters, "average": average, "optimiser": optimised}
-        return dataclasses.replace(self, step=self.step + 1, **moved)
+    expert: int
+    stage: AbstractStage
+    state: TrainingState
+    pool: Pool
+    dataset: Dataset
 
 
-class Culprit(NamedTuple):
-    """An objective that is not finite, its value, and the frame and times it has it at."""
-
-    name: str
-    value: float
-    row: int
-    times: Float[np.ndarray, " times"]
-
-
-class AbstractStage(eqx.Module):
-    """The fixed part of a stage.
+@dataclass(frozen=True)
+class Block:
+    """What a block of optimiser steps has made.
 
     Attributes
     ----------
-    n_steps
-        Optimiser steps in all.
-    sharding
-        Spreads each batch over devices.
+    state
+        After it.
+    length
+        Optimiser steps in it.
+    record
+        Its line of the log.
     """
 
-    n_steps: eqx.AbstractVar[Int[Array, ""]]
-    sharding: eqx.AbstractVar[NamedSharding | None]
+    state: Any
+    length: int
+    record: dict[str, Any]
 
-    @property
-    @abstractmethod
-    def keeps_best(self) -> bool:
-        """Whether the weights to keep are those with the least loss on held-out frames."""
 
-    @property
-    @abstractmethod
-    def logged(self) -> tuple[str, ...]:
-        """Names of the terms that `update` reports, besides `loss` and `gradient_norm`."""
+def blocks(job: Job, validation: Pool | None, stop: Callable[[], bool]) -> Iterator[Block]:
+    """Train a stage, block after block.
 
-    @property
-    def kinds_of_steps(self) -> tuple[tuple[int, float], ...]:
-        """A step of each kind that takes a time of its own, and the share of all that it has."""
-        return ((0, 1.0),)
+    Parameters
+    ----------
+    job
+        The stage, the state it goes on from, and its frames.
+    validation
+        Held-out frames, if there are any.
+    stop
+        Asked between pieces of a block, which then ends early.
 
-    @abstractmethod
-    def learning_rate(self, step: ArrayLike) -> Array:
-        """Learning rate at a step."""
-
-    @abstractmethod
-    def model(self, parameters: AbstractScore) -> AbstractScore:
-        """Put trained and frozen leaves together."""
-
-    @abstractmethod
-    def update(self, state: TrainingState, pool: Pool) -> tuple[TrainingState, dict[str, Scalar]]:
-        """One optimiser step."""
-
-    @abstractmethod
-    def losses(
-        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> dict[str, Scalar]:
-        """Mean of every objective over the batch of a step, and their weighted sum, `loss`."""
-
-    @abstractmethod
-    def culprit(
-        self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
-    ) -> Culprit | None:
-        """Which objective is not finite on the batch of a step; None if none."""
-
-    @abstractmethod
-    def objection(self, terms: dict[str, float]) -> str | None:
-        """Why a stage should end, given means of what was logged; None if it should go on."""
-
-    @abstractmethod
-    def on_one_device(self) -> AbstractStage:
-        """The same stage, spread over nothing."""
+    Raises
+    ------
+    FokkerError
+        If the loss stops being finite, with the step, the term, the time and the frame.
+    """
+    stage, pool, total = job.stage, job.pool, int(job.stage.n_steps)
+    shared, state = parallel.share((stage, job.state), stage.sharding)
+    program = ready_block(shared, state, pool)
+    piece = FIRST_PIECE
+    while (step := int(state.step)) < total:
+        began, end, pieces = time.monotonic(), min(step + BLOCK - step % BLOCK, total), []
+        while (at := int(state.step)) < end:
+            late = time.monotonic() - began > CHECKPOINT_SECONDS
+            if pieces and parallel.anywhere(late or stop()):
+                break
+            length = min(end - at, parallel.of_primary(piece))
+            before, since = state, time.monotonic()
+            state, logs = run_block(shared, state, pool, length, program=program)
+            bad = ~np.isfinite(logs["loss"]) | ~np.isfinite(logs["gradient_norm"])
+            if bad.any():
+                first = int(np.argmax(bad))
+                raise FokkerError(_diagnosis(job, parallel.local((before, pool)), first))
+            pieces.append(logs)
+            piece = 1 + int(length * PIECE_SECONDS / (time.monotonic() - since))
+        mean = {n: float(np.concatenate([p[n] for p in pieces]).mean()) for n in pieces[0]}
+        record = {
+            "step": at,
+            "loss": mean["loss"],
+            "terms": {name: mean[name] for name in stage.logged},
+            "gradient_norm": mean["gradient_norm"],
+            "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
+            "seconds": round(time.monotonic() - began, 4),
+        }
+        if (objection := stage.objection(mean)) is not None:
+            record["ended"] = objection
+            yield Block(state, at - step, record)
+            return
+        if validation is not None and at == end and held_out.is_due(at, total, BLOCK):
+            average = parallel.local(state.average)
+            record["validation"] = held_out.losses(stage, average, validation)
+        yield Block(state, at - step, record)
 
 
 def run_block(
@@ -185,3 +174,20 @@ def _run_block(
     logs = {name: jnp.zeros(MAX_BLOCK) for name in (*stage.logged, "loss", "gradient_norm")}
     after = jax.lax.fori_loop(0, n_steps, step, (state, logs))
     return gather(after, stage.sharding)  # the loop may carry parts, and the next call wants all
+
+
+def _diagnosis(job: Job, before: tuple[Any, Pool], offset: int) -> str:
+    """Repeat the steps up to the bad one and say which term, time and frame broke it."""
+    stage, (state, pool) = job.stage.on_one_device(), before
+    for _ in range(offset):
+        state, _logs = run_block(stage, state, pool, 1)
+    where = f"training stopped at step {int(state.step)}"
+    remedy = "lower the learning rate or look at that frame; the last checkpoint is kept"
+    if (found := stage.culprit(state.parameters, pool, state.step)) is not None:
+        name, value, row, times = found
+        t = ", ".join(f"{float(v):.3g}" for v in times)
+        return (
+            f"{where}: the term {name!r} is {value} at t = {t} for {job.dataset.name_of(row)}; "
+            f"{remedy}."
+        )
+    return f"{where}: every term is finite but the gradient is not; {remedy}."

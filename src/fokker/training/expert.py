@@ -28,7 +28,7 @@ from ..objective import AbstractObjective, Evaluation, Molecule, Noised
 from ..process import AbstractProcess
 from ..runtime.parallel import gather, scatter
 from ..types import Features, ForceLabels, Key, Scalar
-from .block import AbstractStage, Culprit, TrainingState
+from .stage import AbstractStage, Culprit, TrainingState
 
 
 def is_weight(leaf: object) -> bool:

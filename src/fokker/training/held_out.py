@@ -16,7 +16,7 @@ import numpy as np
 from ..dataset.pool import Pool
 from ..model import AbstractScore
 from ..types import Scalar
-from .block import AbstractStage
+from .stage import AbstractStage
 
 FRAMES = 2048
 """Most held-out frames that are looked at."""

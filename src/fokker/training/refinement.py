@@ -40,10 +40,10 @@ from ..dataset.pool import Pool
 from ..model import AbstractEnergy, AbstractScore
 from ..runtime.parallel import gather, scatter
 from ..types import Key, Scalar
-from .block import TrainingState
 from .chains import Ensemble, where
 from .expert import Stage
 from .simulating import GAP, RESTARTED, AbstractSimulatingStage, Weights
+from .stage import TrainingState
 
 
 class Refinement(AbstractSimulatingStage):

@@ -37,10 +37,10 @@ from ..model import AbstractEnergy, AbstractScore
 from ..runtime.parallel import gather, scatter
 from ..system import System
 from ..types import Key, Scalar
-from .block import Recorded, TrainingState
 from .chains import Ensemble, where
 from .expert import Batch, Stage
 from .simulating import GAP, RESTARTED, AbstractSimulatingStage, Weights
+from .stage import Recorded, TrainingState
 
 EFFECTIVE = "effective"
 """Logged: effective share of the recorded frames under the weights of the step."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,14 @@ from ..dataset.emphasis import emphasis
 from ..dataset.frames import Dataset
 from ..dataset.molecules import Many
 from ..dataset.pool import Pool
-from ..dynamics import Predicate
+from ..dataset.subject import Subject
 from ..model import Mixture, build_model
 from ..network import ManyInputs, NetworkInputs
 from ..objective import Molecule
 from ..runtime import parallel
 from ..system import System, Vocabulary
 from ..types import Features
-from .block import AbstractStage
+from .block import Job
 from .expert import Stage
 from .refinement import Refinement
 from .reweighting import Reweighting
@@ -141,28 +141,54 @@ def labelled_frames(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 @dataclass(frozen=True)
-class Stages:
-    """What is trained one after the other: every expert, then what follows if there is any.
+class Devices:
+    """How work is spread over devices; None is not at all.
 
-    `sharding` spreads batches of experts over devices, `chain_sharding` chains and batches of what
-    simulates. `simulated` are scaled frames of a simulation that a reweighting takes in the place
-    of its own.
+    Attributes
+    ----------
+    batches
+        Spreads each batch of an expert.
+    chains
+        Spreads chains and batches of a refinement or reweighting.
     """
 
+    batches: NamedSharding | None = None
+    chains: NamedSharding | None = None
+
+    @staticmethod
+    def of(config: Config) -> Devices:
+        """Over all devices, as far as the sizes of batches can be divided."""
+        batches = [e.training.batch_size for e in config.experts if e.training.steps]
+        after = (
+            (config.refinement, config.refinement.steps),
+            (config.reweighting, config.reweighting.rounds),
+        )
+        simulated = [n for o, used in after if used for n in (o.chains, o.batch_size)]
+        what = "frames or chains (the greatest divisor of all batches)"
+        return Devices(
+            parallel.split(math.gcd(*batches), what) if batches else None,
+            parallel.split(math.gcd(*simulated), what, per_core=1) if simulated else None,
+        )
+
+    def __len__(self) -> int:
+        """Number of devices."""
+        return max(1 if s is None else s.num_devices for s in (self.batches, self.chains))
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What is trained one after the other: every expert, then what follows if there is any."""
+
     config: Config
-    system: System
-    dataset: Dataset
-    is_broken: Predicate | None = None
-    sharding: NamedSharding | None = None
-    chain_sharding: NamedSharding | None = None
-    simulated: Float[np.ndarray, "times chains beads dim"] | None = None
+    subject: Subject
+    devices: Devices = Devices()
 
     def __len__(self) -> int:
         """Number of stages."""
         return self.config.n_stages
 
-    def create(self, index: int, model: Mixture) -> tuple[int, AbstractStage, Any, Pool]:
-        """Number of the expert that a stage trains, the stage, its first state and its frames.
+    def create(self, index: int, model: Mixture) -> Job:
+        """Make a stage ready to be trained.
 
         Parameters
         ----------
@@ -171,36 +197,63 @@ class Stages:
         model
             Its expert's weights are those that the stage starts from.
         """
-        config, system, dataset = self.config, self.system, self.dataset
-        simulating, name = index >= len(config.experts), config.name_of(index)
-        number = config.simulating_expert if simulating else index
-        sharding = self.chain_sharding if simulating else self.sharding
-        expert, seed = config.experts[number], config.seed * 1000 + index
-        options = with_rotation(expert, system)
+        if index < len(self.config.experts):
+            return self._expert(index, index, model, None, self.devices.batches)
+        name = self.config.name_of(index)
         kind = Refinement if name == Refinement.name else Reweighting
-        if simulating:
-            options = kind.training_options(getattr(config, name), options, system)
+        return self._simulating(kind, index, model)
+
+    def _expert(
+        self,
+        index: int,
+        number: int,
+        model: Mixture,
+        options: TrainingOptions | None,
+        sharding: NamedSharding | None,
+    ) -> Job:
+        """An expert on its frames; what follows the experts is built on one, with other options."""
+        config, system, dataset = self.config, self.subject.system, self.subject.dataset
+        expert = config.experts[number]
         features, molecules = subjects(system, dataset.many)
         stage, state = Stage.create(
             model.experts[number],
             config.process.build(),
             features,
             expert.interval,
-            options,
+            options or with_rotation(expert, system),
             centred=system.centred,
-            seed=seed,
+            seed=self._seed(index),
             molecules=molecules,
             labelled=labelled_frames(dataset),
             sharding=sharding,
         )
         whole = parallel.share(dataset.pool, sharding)
         pool = with_emphasis(whole, expert, system, dataset, sharding)
-        if not simulating:
-            return number, stage, state, pool
-        given = stage, state, config, system, dataset
-        after, begun = kind.create(
-            *given, n_steps=config.steps_of(index), seed=seed, is_broken=self.is_broken
+        return Job(number, stage, state, pool, dataset)
+
+    def _simulating(
+        self, kind: type[Refinement] | type[Reweighting], index: int, model: Mixture
+    ) -> Job:
+        """A refinement or reweighting of the expert that simulates."""
+        config, subject = self.config, self.subject
+        number, name = config.simulating_expert, config.name_of(index)
+        own = with_rotation(config.experts[number], subject.system)
+        options = kind.training_options(getattr(config, name), own, subject.system)
+        job = self._expert(index, number, model, options, self.devices.chains)
+        assert isinstance(job.stage, Stage)
+        stage, state = kind.create(
+            job.stage,
+            job.state,
+            config,
+            subject.system,
+            subject.dataset,
+            n_steps=config.steps_of(index),
+            seed=self._seed(index),
+            is_broken=subject.is_broken,
         )
-        if isinstance(after, Reweighting) and self.simulated is not None:
-            begun = after.after_simulation(begun, self.simulated)
-        return number, after, begun, pool
+        if isinstance(stage, Reweighting) and subject.simulated is not None:
+            state = stage.after_simulation(state, subject.simulated)
+        return dataclasses.replace(job, stage=stage, state=state)
+
+    def _seed(self, index: int) -> int:
+        return self.config.seed * 1000 + index

@@ -19,9 +19,9 @@ from ..dynamics import Predicate
 from ..model import AbstractScore
 from ..system import System
 from ..types import Key, Scalar
-from .block import AbstractStage, Culprit, TrainingState
 from .chains import Ensemble
 from .expert import Stage
+from .stage import AbstractStage, Culprit, TrainingState
 
 GAP = "energy-gap"
 """Logged: mean energy of the frames minus that of the simulation, kT a degree of freedom."""
