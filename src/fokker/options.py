@@ -1,5 +1,7 @@
 """Base class of everything that can be written in a configuration file."""
 
+import codecs
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -9,6 +11,18 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+
+def plain_text(content: bytes) -> str:
+    """Text in UTF-8, or in what its byte order mark says; without that mark.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If it is none.
+    """
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig")
 
 
 MOST_STEPS = 2**31

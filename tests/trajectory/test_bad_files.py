@@ -9,7 +9,7 @@ import pytest
 
 from fokker.errors import FokkerError
 from fokker.system import Bead, System
-from fokker.trajectory import FrameWriter, read_frames, topology_of
+from fokker.trajectory import FrameWriter, read_frames, read_trajectory, topology_of
 from fokker.trajectory import npy as npy_file
 from fokker.trajectory import xtc as xtc_file
 
@@ -193,8 +193,8 @@ def test_packed_streams_end_where_the_walk_says(tmp_path, n_beads, spread):
     beads = tuple(Bead(name="C") for _ in range(n_beads))
     path = write(tmp_path / "f.xtc", System(name="s", dim=3, beads=beads, kT=1.0), frames)
     data = xtc_file.view(path)
-    n_atoms, n_frames, streams = xtc_file._walk(path, data)
-    assert (n_atoms, n_frames, len(streams)) == (n_beads, 5, 5)
+    n_atoms, n_frames, streams, _, fault = xtc_file._walk(path, data)
+    assert (n_atoms, n_frames, len(streams), fault) == (n_beads, 5, 5, "")
     xtc_file._check_streams(path, data, n_atoms, 0, np.array(streams))
     for number, stream in enumerate(streams):
         short = np.array([stream._replace(n_bytes=stream.n_bytes - 1)])
@@ -202,13 +202,23 @@ def test_packed_streams_end_where_the_walk_says(tmp_path, n_beads, spread):
             xtc_file._check_streams(path, data, n_atoms, number, short)
 
 
-def test_trr_without_positions(tmp_path, ten, positions):
-    path = write_boxed(tmp_path / "frames.trr", ten, positions, None)
+@pytest.mark.parametrize("box", [None, BOX], ids=["no box", "box"])
+@pytest.mark.parametrize("without", [[0], [3, 4, 17], range(0, N_FRAMES, 2), range(N_FRAMES)])
+def test_trr_frames_with_velocities_only_are_skipped(tmp_path, ten, positions, box, without):
+    path = write_boxed(tmp_path / "frames.trr", ten, positions, box)
     content = bytearray(path.read_bytes())
-    content[52:56], content[56:60] = content[56:60], content[52:56]  # positions called velocities
+    size = len(content) // N_FRAMES
+    for at in (size * frame for frame in without):  # positions called velocities
+        place = slice(at + 52, at + 56), slice(at + 56, at + 60)
+        content[place[0]], content[place[1]] = content[place[1]], content[place[0]]
     path.write_bytes(content)
-    with pytest.raises(FokkerError, match="frame 0 has no positions, only velocities"):
-        read_frames(path, ten)
+    if len(without) == N_FRAMES:
+        with pytest.raises(FokkerError, match="no frame has positions, only velocities"):
+            read_frames(path, ten)
+        return
+    found = read_trajectory([path], ten)
+    np.testing.assert_array_equal(found.positions, np.delete(positions, list(without), 0))
+    assert f"{len(without)} of 40 frames have no positions" in found.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -241,4 +251,5 @@ def test_array_size_is_checked_before_reading(tmp_path):
     header = path.read_bytes().replace(b"(0, 1, 2)", b"(1000000000000000, 1, 2)")
     path.write_bytes(header + bytes(80))
     with pytest.raises(FokkerError, match=r"not a readable|is cut short"):
-        npy_file.inspect(path)
+        read_frames(path, plane())
+    assert 8 * npy_file.inspect(path).shape[0] <= path.stat().st_size

@@ -19,6 +19,7 @@ from .benchmark import EPILOG as BENCHMARK_EPILOG
 from .benchmark import benchmark
 from .display import console, told
 from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weights
+from .files import FilesCommand
 from .inspect import inspect
 from .settings import configuration
 from .work import (
@@ -85,6 +86,7 @@ def presets(
 
 
 @app.command(
+    cls=FilesCommand,
     epilog="**Examples:** `fokker train alanine-dipeptide --out runs/ala`; your own molecule: "
     "`fokker train molecule -f md.xtc -p md.pdb --select 'not element H' --temperature 300 "
     "-o runs/mine`"
@@ -102,6 +104,7 @@ def train(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    allow_cut: settings.AllowCut = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
     folder: settings.Folder = None,
@@ -131,6 +134,7 @@ def train(
             select=select,
             temperature=temperature,
             stride=stride,
+            allow_cut=allow_cut,
             mapping=mapping,
             variables=variables,
             folder=folder,
@@ -209,7 +213,7 @@ def simulate(
             do_simulate(folder, flags, out, change, seed, resume, overwrite, stop)
 
 
-@app.command(epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`")
+@app.command(cls=FilesCommand, epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`")
 def evaluate(
     run: RunPath,
     topology: settings.NewMolecule = None,
@@ -220,6 +224,7 @@ def evaluate(
         Path | None, typer.Option(help="Simulation frames; default RUN/simulation.xtc.")
     ] = None,
     reference: settings.Reference = None,
+    allow_cut: settings.AllowCut = None,
 ) -> None:
     """Compare samples and simulation with the training (and reference) frames.
 
@@ -237,14 +242,15 @@ def evaluate(
                 "folder."
             )
         for folder in folders:
-            do_evaluate(folder, samples, simulation, reference)
+            do_evaluate(folder, samples, simulation, reference, bool(allow_cut))
         if topology is None and is_many(run):
             do_summary(run, folders)
 
 
-app.command(epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --temperature 300`")(
-    inspect
-)
+app.command(
+    cls=FilesCommand,
+    epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --temperature 300`",
+)(inspect)
 
 
 @app.command(epilog="**Example:** `fokker report runs/ala`, then open runs/ala/report.html")
@@ -257,6 +263,7 @@ def report(run: RunPath, topology: settings.NewMolecule = None) -> None:
 
 
 @app.command(
+    cls=FilesCommand,
     epilog="**Example:** `fokker run alanine-dipeptide --method fokker --out runs/ala`",
 )
 def run(
@@ -272,6 +279,7 @@ def run(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    allow_cut: settings.AllowCut = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
     folder: settings.Folder = None,
@@ -304,6 +312,7 @@ def run(
             select=select,
             temperature=temperature,
             stride=stride,
+            allow_cut=allow_cut,
             mapping=mapping,
             variables=variables,
             folder=folder,
@@ -327,13 +336,13 @@ def run(
             for each in folders:
                 if not many and not (out / "relaxation.json").exists():
                     do_relax(out)
-                do_evaluate(each, None, None, reference)
+                do_evaluate(each, None, None, reference, bool(allow_cut))
                 do_report(each)
             if many and folders:
                 do_summary(out, folders)
 
 
-app.command(epilog=BENCHMARK_EPILOG)(benchmark)
+app.command(cls=FilesCommand, epilog=BENCHMARK_EPILOG)(benchmark)
 app.command("export-openmm", epilog=OPENMM_EXAMPLE)(export_openmm)
 app.command("export-weights", epilog=WEIGHTS_EXAMPLE)(export_weights)
 

@@ -41,7 +41,7 @@ Effort = Annotated[
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 TrajectoryFiles = Annotated[
     list[str] | None,
-    typer.Option("--trajectory", "-f", help="Trajectory file(s); any that mdtraj reads."),
+    typer.Option("--trajectory", "-f", help="Trajectory file(s): -f a.xtc b.xtc, or -f for each."),
 ]
 Topology = Annotated[str | None, typer.Option("--topology", "-p", help="Topology file, e.g. PDB.")]
 Select = Annotated[
@@ -103,6 +103,10 @@ Reference = Annotated[
     list[Path] | None,
     typer.Option(help="Independent frames, never trained on. Repeatable."),
 ]
+AllowCut = Annotated[
+    bool | None,
+    typer.Option("--allow-cut", help="Use the whole frames of trajectories that end early."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue what was interrupted.")]
 Devices = Annotated[
     int | None,
@@ -129,6 +133,7 @@ def configuration(
     select: str | None,
     temperature: float | None,
     stride: int | None,
+    allow_cut: bool | None = None,
     mapping: str | None = None,
     variables: Sequence[str] | None = None,
     folder: str | None = None,
@@ -150,6 +155,7 @@ def configuration(
         "select": select,
         "temperature": temperature,
         "stride": stride,
+        "allow_cut": allow_cut or None,
         "mapping": mapping,
         "folder": folder,
         "validation": validation,

@@ -150,7 +150,11 @@ def do_simulate(
 
 
 def do_evaluate(
-    run: Path, samples: Path | None, simulation: Path | None, reference: list[Path] | None
+    run: Path,
+    samples: Path | None,
+    simulation: Path | None,
+    reference: list[Path] | None,
+    allow_cut: bool = False,
 ) -> None:
     """Evaluate and show the table."""
     from ..workflow.evaluate import evaluate as work
@@ -161,7 +165,9 @@ def do_evaluate(
             samples=samples,
             simulation=simulation,
             reference=reference,
+            allow_cut=allow_cut,
             on_message=lambda text: status.update(text),
+            on_note=lambda text: console.print(f"note: {text}"),
         )
     console.print(metrics_table(metrics))
     if note := few_chains(metrics):

@@ -54,6 +54,9 @@ class MoleculeOptions(Options):
     )
     temperature: float = Field(gt=0, description="K")
     stride: int = Field(default=1, ge=1, description="keep every n-th frame")
+    allow_cut: bool = Field(
+        default=False, description="use the whole frames of files that end early"
+    )
     reference: tuple[str, ...] = Field(
         default=(), description="independent frames for evaluation, never trained on"
     )
@@ -93,6 +96,9 @@ class MoleculesOptions(Options):
     )
     temperature: float = Field(gt=0, description="K, of all trajectories")
     stride: int = Field(default=1, ge=1, description="keep every n-th frame")
+    allow_cut: bool = Field(
+        default=False, description="use the whole frames of files that end early"
+    )
     max_frames: int = Field(
         default=20_000,
         ge=100,

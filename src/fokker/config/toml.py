@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import FokkerError
-from ..options import Options
+from ..options import Options, plain_text
 from .run import Config
 
 
@@ -26,7 +26,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > 1_000_000:
             raise FokkerError(f"{path}: over 1 MB, which no configuration is; check the path.")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(plain_text(path.read_bytes()))
     except OSError as error:
         raise FokkerError(f"{path}: not readable ({error.strerror}); check the path.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:

@@ -16,11 +16,11 @@ from ..errors import FokkerError
 from ..metrics import GeometryLimits
 from ..options import Options
 from ..system import Skeleton, System, Vocabulary
-from ..trajectory import read_trajectory, system_from_topology
+from ..trajectory import system_from_topology
 from .frames import Dataset, Scaling, centre, split_blocks
 from .listing import Entry, read_entries
 from .molecules import Many, Ranges, shared_skeleton
-from .source import MIN_TRAINING_FRAMES, resolve
+from .source import MIN_TRAINING_FRAMES, read_with_topology, resolve
 
 
 class BondLimits(Options):
@@ -147,7 +147,11 @@ def entries(options: MoleculesOptions) -> tuple[tuple[Entry, ...], tuple[Entry, 
 
 
 def read_entry(
-    options: MoleculesOptions, entry: Entry, system: System | None = None
+    options: MoleculesOptions,
+    entry: Entry,
+    system: System | None = None,
+    *,
+    on_message: Callable[[str], None] = lambda _: None,
 ) -> tuple[System, Float[np.ndarray, "frames beads dim"]]:
     """System and frames of one molecule, nm, at most `max_frames` of them.
 
@@ -158,9 +162,10 @@ def read_entry(
     """
     system = system or molecule_system(options, resolve(entry.topology), entry.name)
     paths = [resolve(name) for name in entry.trajectory]
-    frames = read_trajectory(
-        paths, system, stride=options.stride, min_frames=MIN_TRAINING_FRAMES
-    ).positions
+    found = read_with_topology(options, entry.topology, paths, system, MIN_TRAINING_FRAMES)
+    for note in found.notes:
+        on_message(f"note: {note}")
+    frames = found.positions
     if len(frames) > options.max_frames:
         rows = np.linspace(0, len(frames) - 1, options.max_frames).round().astype(int)
         frames = frames[rows]
@@ -199,7 +204,7 @@ def load_corpus(
     limits = []
     for number, entry in enumerate((*trained, *held_out)):
         on_message(f"reading {entry.name}")
-        system, frames = read_entry(options, entry)
+        system, frames = read_entry(options, entry, on_message=on_message)
         vocabulary.indices(system)
         _is_new(system, parts, number >= len(trained))
         frames = centre(frames)

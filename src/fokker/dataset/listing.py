@@ -69,8 +69,9 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
 def _of_folder(path: Path) -> tuple[Entry, ...]:
     pairs: dict[str, dict[str, list[Path]]] = {}
     for file in sorted(path.iterdir()):
-        kind = "topology" if file.suffix in TOPOLOGIES else "trajectory"
-        if file.suffix in (*TOPOLOGIES, *TRAJECTORIES) and not file.name.startswith("."):
+        suffix = file.suffix.lower()
+        kind = "topology" if suffix in TOPOLOGIES else "trajectory"
+        if suffix in (*TOPOLOGIES, *TRAJECTORIES) and not file.name.startswith("."):
             pairs.setdefault(file.stem, {"topology": [], "trajectory": []})[kind].append(file)
     if not pairs:
         raise FokkerError(
@@ -96,7 +97,7 @@ def _of_folder(path: Path) -> tuple[Entry, ...]:
 
 
 def _of_list(path: Path) -> tuple[Entry, ...]:
-    if path.suffix != ".toml":
+    if path.suffix.lower() != ".toml":
         raise FokkerError(
             f"{path}: neither a folder of molecules nor a TOML list of them; check the path."
         )

@@ -14,6 +14,8 @@ from ..errors import FokkerError
 from ..system import System
 from ..trajectory import (
     Trajectory,
+    WrongAtoms,
+    alternate_locations,
     read_frames,
     read_labelled,
     read_trajectory,
@@ -86,12 +88,12 @@ def _read(options: MoleculeOptions, system: System) -> Trajectory:
     """Frames of the trajectory, then those with forces."""
     paths = [resolve(name) for name in options.without_forces]
     fewest = 1 if options.forces else MIN_TRAINING_FRAMES
-    parts, forces, lengths = [], [], ()
+    parts, forces, lengths, notes = [], [], (), ()
     if paths:
-        plain = read_trajectory(paths, system, stride=options.stride, min_frames=fewest)
+        plain = read_with_topology(options, options.topology, paths, system, fewest)
         if not options.forces:
             return plain
-        parts, lengths = [plain.positions], plain.lengths
+        parts, lengths, notes = [plain.positions], plain.lengths, plain.notes
         forces = [np.full(plain.positions.shape, np.nan, np.float32)]
     for name in options.forces:
         labelled = read_labelled(
@@ -105,7 +107,35 @@ def _read(options: MoleculeOptions, system: System) -> Trajectory:
             f"{', '.join(options.forces)}: {sum(lengths)} frame(s) in all, at least "
             f"{MIN_TRAINING_FRAMES} are needed; give more frames."
         )
-    return Trajectory(np.concatenate(parts), system, lengths, np.concatenate(forces))
+    return Trajectory(np.concatenate(parts), system, lengths, np.concatenate(forces), notes)
+
+
+def read_with_topology(
+    options: MoleculeOptions | MoleculesOptions,
+    topology: str,
+    paths: list[Path],
+    system: System,
+    min_frames: int,
+) -> Trajectory:
+    """Frames of the files of a topology, whose alternate locations are told.
+
+    Raises
+    ------
+    FokkerError
+        On bad files.
+    """
+    left_out = alternate_locations(resolve(topology))
+    try:
+        found = read_trajectory(
+            paths,
+            system,
+            stride=options.stride,
+            min_frames=min_frames,
+            allow_cut=options.allow_cut,
+        )
+    except WrongAtoms as error:
+        raise FokkerError(f"{error} {left_out}".rstrip()) from error
+    return replace(found, notes=(*([left_out] if left_out else []), *found.notes))
 
 
 def bare_system(options: MoleculeOptions) -> System:
@@ -152,9 +182,27 @@ def _context(options: MoleculeOptions, trajectory: Trajectory) -> Context:
 
 
 def load_reference(
-    config: Config, trajectory: Trajectory, given: list[Path] | None = None
+    config: Config,
+    trajectory: Trajectory,
+    given: list[Path] | None = None,
+    *,
+    allow_cut: bool = False,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Float[np.ndarray, "frames beads dim"] | None:
     """Independent frames for evaluation: the given files, or those of the configuration.
+
+    Parameters
+    ----------
+    config
+        The whole configuration.
+    trajectory
+        Frames trained on, of the same system.
+    given
+        Files in place of those of the configuration.
+    allow_cut
+        Use the whole frames of files that end early, as the configuration may say as well.
+    on_note
+        Told what is to be said of the files.
 
     Returns
     -------
@@ -162,13 +210,16 @@ def load_reference(
         Frames in user units, or None if there are none.
     """
     options = config.system
-    if given:
-        return np.concatenate([read_frames(path, trajectory.system) for path in given])
-    if isinstance(options, MoleculeOptions):
-        if not options.reference:
+    if given or isinstance(options, MoleculeOptions):
+        names = options.reference if isinstance(options, MoleculeOptions) else ()
+        paths = given or [resolve(name) for name in names]
+        allow_cut = allow_cut or (isinstance(options, MoleculeOptions) and options.allow_cut)
+        if not paths:
             return None
-        paths = [resolve(name) for name in options.reference]
-        return np.concatenate([read_frames(path, trajectory.system) for path in paths])
+        found = read_trajectory(paths, trajectory.system, allow_cut=allow_cut)
+        for note in found.notes:
+            on_note(note)
+        return found.positions
     from .toys import reference_frames
 
     return reference_frames(options.name).positions

@@ -124,8 +124,15 @@ def _describe_many(config: Config, corpus: Corpus) -> dict[str, Any]:
 def _one(config: Config, scaling: Scaling | None, on_message: Callable[[str], None]) -> Subject:
     trajectory = load_trajectory(config)
     system = trajectory.system
+
+    def on_note(text: str) -> None:
+        on_message(f"note: {text}")
+
+    for note in trajectory.notes:
+        on_note(note)
     if isinstance(config.system, MoleculeOptions):
-        load_reference(config, trajectory)  # if it is bad, better known before than after training
+        # if it is bad, better known before than after training
+        load_reference(config, trajectory, on_note=on_note)
     dataset = dataset_of(config, trajectory, scaling)
     limits = GeometryLimits.from_frames(system, dataset.scaling.invert(dataset.training))
     on_message(

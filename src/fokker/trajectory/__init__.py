@@ -2,21 +2,26 @@
 
     topology file -> System        trajectory file -> frames (nm) -> trajectory file
 
-`mdtraj` does the reading and is imported only when a file is touched. Binary files are first walked
-in Python (`dcd`, `xtc`, `trr`, `netcdf`, `npy`): a cut or hostile file is told as such before any C
-code sees it.
+Most formats are read here, block by block. `mdtraj` reads topologies, XTC, DCD and mmCIF and is
+imported only when a file is touched. Binary files are first walked in Python (`dcd`, `xtc`, `trr`,
+`netcdf`, `npy`): a cut or hostile file is told as such before any C code sees it.
 """
 
+from .alternates import alternate_locations
 from .labelled import LabelledFrames, read_labelled
-from .reading import Trajectory, box_of, read_frames, read_molecule, read_trajectory
+from .reading import Trajectory, WrongAtoms, box_of, read_frames, read_molecule, read_trajectory
+from .sources import READABLE
 from .topology import system_from_topology, topology_of, write_topology
 from .writing import SUFFIXES, FrameWriter, check_output_path
 
 __all__ = [
+    "READABLE",
     "SUFFIXES",
     "FrameWriter",
     "LabelledFrames",
     "Trajectory",
+    "WrongAtoms",
+    "alternate_locations",
     "box_of",
     "check_output_path",
     "read_frames",

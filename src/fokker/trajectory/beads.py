@@ -46,7 +46,7 @@ def map_beads(topology: Any, path: Path, *, select: str, mapping: str) -> Beads:
     FokkerError
         On a bad selection, mapping or file, or an atom without a mass.
     """
-    if mapping.endswith(".toml"):
+    if mapping.lower().endswith(".toml"):
         return _from_file(topology, path, Path(mapping).expanduser())
     if mapping not in MAPPINGS:
         raise FokkerError(

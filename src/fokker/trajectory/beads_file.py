@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from ..errors import FokkerError
-from ..options import Options
+from ..options import Options, plain_text
 from ..variables import find_bead
 
 _MOST_BYTES = 10_000_000
@@ -70,7 +70,7 @@ def read_beads_file(path: Path) -> BeadsFile:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise FokkerError(f"{path}: over 10 MB, which no mapping is; check the path.")
-        return parse_beads(path.read_text(encoding="utf-8"), path)
+        return parse_beads(plain_text(path.read_bytes()), path)
     except OSError as error:
         raise FokkerError(f"{path}: not readable ({error.strerror}); check the path.") from error
     except UnicodeDecodeError as error:

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from ..errors import FokkerError
-from .library import calling_mdtraj
 
 BOND_RANGE = (0.05, 0.6)
 """Median bonded distance of any molecule or coarse-grained chain, nm."""
@@ -129,21 +128,29 @@ def half_box(
 
 
 def make_whole(
-    path: Path,
     frames: Float32[np.ndarray, "frames atoms 3"],
     cells: Float[np.ndarray, "frames 3 3"],
     broken: Bool[np.ndarray, " frames"],
     bonds: Int[np.ndarray, "bonds 2"],
 ) -> Float32[np.ndarray, "frames atoms 3"]:
-    """Move atoms by box vectors until bonded atoms of the broken frames are neighbours."""
-    with calling_mdtraj(path, "make the molecules whole before reading"):
-        import mdtraj
+    """Move atoms by box vectors until bonded atoms of the broken frames are neighbours.
 
-        part = mdtraj.Trajectory(frames[broken], None)
-        part.unitcell_vectors = cells[broken]
-        part.make_molecules_whole(inplace=True, sorted_bonds=_outward(bonds))
-    repaired = frames.copy()
-    repaired[broken] = part.xyz
+    The box may lie in any direction. A bond is shorter than half the distance of two faces, so the
+    nearest whole numbers of its fractional coordinates are those of the image.
+    """
+    some = np.flatnonzero(broken)
+    box = cells[some].astype(np.float64)
+    flat = np.abs(np.linalg.det(box)) < np.finfo(np.float32).tiny  # has no inverse, and no images
+    some, box = some[~flat], box[~flat]
+    inverse = np.linalg.inv(box)
+    whole = frames[some].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i, j in _outward(bonds).tolist():
+            step = whole[:, j] - whole[:, i]
+            images = np.round(np.einsum("fa,fab->fb", step, inverse))
+            whole[:, j] -= np.einsum("fb,fba->fa", images, box)
+        repaired = frames.copy()
+        repaired[some] = whole
     return repaired
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..units import ANGSTROM
-from .contents import Contents, corrupt, cut, view
+from .contents import Contents, corrupt, cut, ends_in_zeros, view
 from .encoder import AbstractEncoder, count_equal_frames
 
 _FIRST = 84
@@ -57,8 +57,8 @@ def inspect(path: Path) -> Contents:
     Raises
     ------
     FokkerError
-        If it is cut, corrupt or of a dialect that is not read (fixed atoms, a fourth dimension,
-        64-bit record markers).
+        If its header is cut, if it is corrupt or of a dialect that is not read (fixed atoms, a
+        fourth dimension, 64-bit record markers).
     """
     data = view(path)
     if len(data) < 100:
@@ -84,14 +84,19 @@ def inspect(path: Path) -> Contents:
 
     frame_bytes = 3 * (4 * n_atoms + 8) + (_CELL + 8 if cell else 0)
     n_frames, rest = divmod(len(data) - start, frame_bytes)
-    if rest or n_frames < claimed:
-        raise cut(path, f"the header counts {claimed} frames, the file holds {n_frames} whole ones")
     if n_frames:
         frames = np.frombuffer(data, _frame_dtype(n_atoms, cell, order), n_frames, start)
         good = _markers_agree(frames)
         if not good.all():
-            raise corrupt(path, f"frame {int(good.argmin())} has wrong record lengths")
-    return Contents(n_atoms, n_frames)
+            first = int(good.argmin())
+            if not first or not ends_in_zeros(data, start + first * frame_bytes):
+                raise corrupt(path, f"frame {first} has wrong record lengths")
+            n_frames, rest = first, 1
+    fault = ""
+    if rest or n_frames < claimed:
+        fault = f"the header counts {claimed} frames, the file holds {n_frames} whole ones"
+    times = words[1] + float(words[2]) * np.arange(n_frames)  # steps of the integrator
+    return Contents(n_atoms, n_frames, times, fault)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 NPZ: arrays `positions` (frames, atoms, 3) in nm and `forces` in kJ/mol/nm; `names` (atoms,) are
 compared with the topology if they are there, and other arrays are left alone. HDF5: datasets
-`positions` or `coordinates` (as MDTraj has it) and `forces` at the top, or those of H5MD; a
-`units` attribute that says another unit is refused.
+`positions` or `coordinates` (as MDTraj has it) and `forces` at the top, or those of H5MD; lengths
+in angstrom are converted, any other unit that is stated is refused.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from . import checks
 from .checks import Part
 from .contents import corrupt
 from .force_map import ForceMap, force_map, internal_part, rigid_groups, virial_ratio
+from .hdf5 import checked_shape, length_unit, opened, places, text, unit_of
 from .library import check_file, file_suffix
 from .npy import read_header
 from .reading import part_of
 
 SUFFIXES = (".npz", ".h5", ".hdf5", ".h5md")
 
-_LENGTH_UNITS = ("nm", "nanometer", "nanometers")
 _FORCE_UNITS = ("kJ/mol/nm", "kJ mol-1 nm-1", "kilojoule/mole/nanometer")
 _MOST_EXPANSION = 100
 _VIRIAL = (0.5, 2.0)
@@ -148,15 +148,6 @@ def _check_frames(
         checks.check_whole(path, lengths, usual, limit, numbers, part.atoms[part.bonds])
 
 
-def _checked(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if dtype.kind != "f":
-        raise FokkerError(f"{path}: {name} hold {dtype}; save floating-point numbers.")
-    if len(shape) != 3 or shape[2] != 3 or not prod(shape):
-        raise FokkerError(
-            f"{path}: {name} have the shape {shape}; save (frames, atoms, 3), at least one frame."
-        )
-
-
 def _same_shape(path: Path, positions: tuple[int, ...], forces: tuple[int, ...]) -> None:
     if positions != forces:
         raise FokkerError(
@@ -181,7 +172,7 @@ def _read_npz(path: Path) -> _Arrays:
     for name in ("positions", "forces"):
         if name not in headers:
             raise _lacks(path, name, list(headers))
-        _checked(path, name, *headers[name])
+        checked_shape(path, name, *headers[name])
     positions, forces = headers["positions"][0], headers["forces"][0]
     _same_shape(path, positions, forces)
     wanted = [n for n in ("positions", "forces", "names") if n in headers]
@@ -204,7 +195,7 @@ def _read_npz(path: Path) -> _Arrays:
     return _Arrays(
         found["positions"],
         found["forces"],
-        None if names is None else tuple(_text(name) for name in names),
+        None if names is None else tuple(text(name) for name in names),
     )
 
 
@@ -227,64 +218,19 @@ def _header(
 
 
 def _read_hdf5(path: Path) -> _Arrays:
-    try:
-        import h5py
-    except ImportError as error:
-        raise FokkerError(
-            f"{path}: forces in HDF5 need h5py, pip install 'fokker[hdf5]'; or save them as .npz."
-        ) from error
-    try:
-        with h5py.File(path, "r") as file:
-            positions, forces = _datasets(path, h5py, file)
-            for name, data in (("positions", positions), ("forces", forces)):
-                _checked(path, name, data.shape, data.dtype)
-            _same_shape(path, positions.shape, forces.shape)
-            _check_unit(path, "positions", positions, _LENGTH_UNITS)
-            _check_unit(path, "forces", forces, _FORCE_UNITS)
-            return _Arrays(positions[()], forces[()], None)
-    except FokkerError:
-        raise
-    except Exception as error:  # of the library, on any damage
-        raise corrupt(path, (str(error).splitlines() or [""])[0][:120]) from error
+    with opened(path) as file:
+        place = places(path, file, forces=True)[0]
+        positions, forces = file[place.positions], file[place.forces]
+        for name, data in (("positions", positions), ("forces", forces)):
+            checked_shape(path, name, data.shape, data.dtype)
+        _same_shape(path, positions.shape, forces.shape)
+        _check_force_unit(path, forces)
+        unit = length_unit(path, "positions", positions)
+        return _Arrays(positions[()] * unit, forces[()], None)
 
 
-def _datasets(path: Path, h5py: Any, file: Any) -> tuple[Any, Any]:
-    """Positions and forces: at the top, or in the first group of H5MD's particles."""
-    particles = file.get("particles")
-    groups = [f"particles/{name}/" for name in particles] if particles is not None else []
-    pairs = [("positions", "forces"), ("coordinates", "forces")]
-    pairs += [(f"{group}position/value", f"{group}force/value") for group in groups]
-    for pair in pairs:
-        if all(name in file for name in pair):
-            for name in pair:
-                _check_inside(path, h5py, file, name)
-            return file[pair[0]], file[pair[1]]
-    raise _lacks(path, "forces", list(file))
-
-
-def _check_inside(path: Path, h5py: Any, file: Any, name: str) -> None:
-    """Refuse data that the file borrows from another, and sizes that it does not hold."""
-    parts = name.split("/")
-    for n in range(1, len(parts) + 1):
-        link = file.get("/".join(parts[:n]), getlink=True)
-        if isinstance(link, h5py.ExternalLink):
-            raise FokkerError(f"{path}: {name} lie in another file; write them into this one.")
-    data = file[name]
-    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-        raise FokkerError(f"{path}: {name} lie in another file; write them into this one.")
-    if data.nbytes > _MOST_EXPANSION * path.stat().st_size:
-        raise corrupt(path, f"{name} claim more than {_MOST_EXPANSION} times its size")
-
-
-def _check_unit(path: Path, name: str, data: Any, known: tuple[str, ...]) -> None:
-    units = next((data.attrs[key] for key in ("units", "unit") if key in data.attrs), None)
-    if units is None:
-        return
-    text = _text(units).strip()
-    plain = text.lower().replace("_per_", "/").replace("kilojoules", "kilojoule")
-    if plain.replace(" ", "") not in [unit.lower().replace(" ", "") for unit in known]:
-        raise FokkerError(f"{path}: {name} are in {text!r}; convert them to {known[0]}.")
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _check_force_unit(path: Path, forces: Any) -> None:
+    unit = unit_of(forces)
+    plain = unit.lower().replace("_per_", "/").replace("kilojoules", "kilojoule").replace(" ", "")
+    if unit and plain not in [known.lower().replace(" ", "") for known in _FORCE_UNITS]:
+        raise FokkerError(f"{path}: forces are in {unit!r}; convert them to {_FORCE_UNITS[0]}.")

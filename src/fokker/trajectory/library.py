@@ -84,12 +84,12 @@ def _missing(error: ImportError) -> str:
 
 @contextmanager
 def ascii_path(path: Path) -> Iterator[str]:
-    """Name of a file or folder for C code of mdtraj, which takes ASCII only: else a link to it.
+    """Name of a file or folder for mdtraj, which takes ASCII and small suffixes: else a link to it.
 
     The name is absolute, so that none is taken for a URL and fetched.
     """
     absolute = path.absolute()
-    if str(absolute).isascii():
+    if str(absolute).isascii() and absolute.name.endswith(file_suffix(path)):
         yield str(absolute)
         return
     with tempfile.TemporaryDirectory(prefix="fokker-") as folder:
@@ -99,8 +99,8 @@ def ascii_path(path: Path) -> Iterator[str]:
             link.symlink_to(absolute)
         except OSError as error:
             raise FokkerError(
-                f"{path}: the path has letters that are not ASCII, which mdtraj cannot open here; "
-                f"rename the file or its folder."
+                f"{path}: the path has letters that are not ASCII or a suffix in capitals, which "
+                "mdtraj cannot open here; rename the file or its folder."
             ) from error
         yield str(link)
 
@@ -127,5 +127,6 @@ def check_file(path: Path, what: str) -> int:
 
 
 def file_suffix(path: Path) -> str:
-    """Suffix by which mdtraj picks a format; two parts where the last one is `.gz`."""
-    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    """Suffix that tells the format, in small letters; two parts where the last one is `.gz`."""
+    name = Path(path.name.lower())
+    return "".join(name.suffixes[-2:]) if name.suffix == ".gz" else name.suffix

@@ -5,11 +5,16 @@ header are compared with the size of the file here. Only the header is parsed.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from ..units import ANGSTROM
+from .cell import box_vectors
 from .contents import Contents, corrupt, cut, view
 
 _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8}
@@ -17,6 +22,12 @@ _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8}
 
 _DIMENSIONS, _VARIABLES, _ATTRIBUTES = 10, 11, 12
 _FLOATS = (5, 6)
+_STREAMING = 0xFFFFFFFF
+"""A count of records that says: as many as there are."""
+
+_CODES = {1: ">i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8"}
+_NM = {"nm": 1.0, "nanometer": 1.0, "nanometers": 1.0, "angstrom": ANGSTROM, "angstroms": ANGSTROM}
+"""Units of length, nm."""
 
 
 def _padded(n: int) -> int:
@@ -30,6 +41,7 @@ class Variable(NamedTuple):
     kind: int
     begin: int
     record: bool
+    attributes: dict[str, str | float]
 
     @property
     def n_bytes(self) -> int:
@@ -66,13 +78,19 @@ class _Reader:
             raise ValueError(f"list of {count}")
         return count
 
-    def skip_attributes(self) -> None:
-        """Pass over a list of attributes."""
+    def attributes(self) -> dict[str, str | float]:
+        """A list of attributes: texts, and the first number of the others."""
+        found: dict[str, str | float] = {}
         for _ in range(self.length(_ATTRIBUTES)):
-            self.name()
-            width = _WIDTHS[self.integer()]
-            n_bytes = width * self.integer()
+            name, kind, count = self.name(), self.integer(), self.integer()
+            n_bytes = _WIDTHS[kind] * count
+            content = bytes(self.data[self.at : self.at + n_bytes])
             self.at += _padded(n_bytes)
+            if kind == 2:
+                found[name] = content.decode("utf-8", "replace").strip("\0 ")
+            elif count:
+                found[name] = float(np.frombuffer(content, _CODES[kind], 1)[0])
+        return found
 
 
 def _variables(data: memoryview) -> tuple[int, dict[str, Variable]]:
@@ -83,17 +101,18 @@ def _variables(data: memoryview) -> tuple[int, dict[str, Variable]]:
     for _ in range(reader.length(_DIMENSIONS)):
         reader.name()
         dimensions.append(reader.integer())
-    reader.skip_attributes()
+    reader.attributes()
     variables = {}
     for _ in range(reader.length(_VARIABLES)):
         name = reader.name()
         shape = tuple(dimensions[reader.integer()] for _ in range(reader.integer()))
-        reader.skip_attributes()
+        attributes = reader.attributes()
         kind = reader.integer()
         reader.integer()  # the stored size overflows for large arrays
         begin = reader.integer(">Q" if data[3] == 2 else ">I")
         record = bool(shape) and shape[0] == 0
-        variables[name] = Variable(shape[1:] if record else shape, kind, begin, record)
+        shape = shape[1:] if record else shape
+        variables[name] = Variable(shape, kind, begin, record, attributes)
         if kind not in _WIDTHS or 0 in variables[name].shape or begin < reader.at:
             raise ValueError(f"array {name!r}")
     return n_records, variables
@@ -105,10 +124,34 @@ def inspect(path: Path) -> Contents:
     Raises
     ------
     FokkerError
-        If it is cut, corrupt, of another version of NetCDF, or holds no array `coordinates` of
-        shape (frames, atoms, 3).
+        If it is cut before its first frame, corrupt, of another version of NetCDF, or holds no
+        array `coordinates` of shape (frames, atoms, 3) in a known unit.
     """
-    data = view(path)
+    return _inspect(path, view(path))[0]
+
+
+class _Records(NamedTuple):
+    """Arrays of a file, and the bytes of a record."""
+
+    variables: dict[str, Variable]
+    stride: int
+
+    def array(self, data: memoryview, name: str, n_frames: int) -> np.ndarray | None:
+        """An array with its axis of frames, mapped; None if it is not there."""
+        v = self.variables.get(name)
+        if v is None:
+            return None
+        inner = np.empty(v.shape if v.record else v.shape[1:], "u1").strides
+        width = _WIDTHS[v.kind]
+        steps = [width * s for s in inner]
+        first = self.stride if v.record else prod(v.shape[1:]) * width
+        shape = (n_frames, *(v.shape if v.record else v.shape[1:]))
+        if not n_frames:
+            return np.empty(shape, _CODES[v.kind])
+        return np.ndarray(shape, _CODES[v.kind], data, v.begin, (first, *steps))
+
+
+def _inspect(path: Path, data: memoryview) -> tuple[Contents, _Records]:
     if bytes(data[:4]) not in (b"CDF\x01", b"CDF\x02"):
         raise corrupt(path, "no NetCDF 3 header")
     try:
@@ -116,7 +159,7 @@ def inspect(path: Path) -> Contents:
         coordinates = variables["coordinates"]
         ends = [v.begin + v.n_bytes for v in variables.values() if not v.record]
         records = [v for v in variables.values() if v.record]
-    except (struct.error, ValueError, KeyError, IndexError) as error:
+    except (struct.error, ValueError, KeyError, IndexError, OverflowError) as error:
         raise corrupt(path, f"bad header: {error}") from error
     if len(coordinates.shape) + coordinates.record != 3 or coordinates.shape[-1] != 3:
         raise corrupt(path, "array `coordinates` is not of shape (frames, atoms, 3)")
@@ -124,15 +167,65 @@ def inspect(path: Path) -> Contents:
         raise corrupt(path, "array `coordinates` does not hold floating-point numbers")
     if max(ends, default=0) > len(data):
         raise cut(path, f"the header describes {max(ends)} bytes, {len(data)} are there")
-    n_atoms = coordinates.shape[-2]
-    if not coordinates.record:
-        return Contents(n_atoms, coordinates.shape[0])
+    if _scale(coordinates) is None:
+        raise corrupt(path, f"coordinates in {coordinates.attributes}, an unknown unit or scale")
+    n_atoms, n_frames, fault, record_bytes = coordinates.shape[-2], coordinates.shape[0], "", 0
     # a lone record array is not padded; the padding of the last record may be missing
-    record_bytes = (
-        sum(_padded(v.n_bytes) for v in records) if len(records) > 1 else records[0].n_bytes
+    if records:
+        record_bytes = (
+            sum(_padded(v.n_bytes) for v in records) if len(records) > 1 else records[0].n_bytes
+        )
+    if coordinates.record:
+        start = min(v.begin for v in records)
+        n_frames, rest = divmod(max(0, len(data) - start + 3), record_bytes)
+        if n_records == _STREAMING:
+            fault = f"it ends in frame {n_frames}" if rest > 3 else ""
+        elif n_frames != n_records:
+            fault = f"the header counts {n_records} frames, the file holds {n_frames} whole ones"
+    found = _Records(variables, record_bytes)
+    try:
+        found.array(data, "coordinates", n_frames)
+        times = found.array(data, "time", n_frames)
+        for name in ("cell_lengths", "cell_angles"):
+            edges = found.array(data, name, n_frames)
+            if edges is not None and (edges.shape != (n_frames, 3) or edges.dtype.kind != "f"):
+                raise ValueError(f"array {name!r}")
+    except (ValueError, TypeError) as error:
+        raise corrupt(path, f"bad header: {error}") from error
+    if times is not None:
+        times = times.astype(np.float64) if times.shape == (n_frames,) else None
+    return Contents(n_atoms, n_frames, times, fault), found
+
+
+def _scale(variable: Variable) -> float | None:
+    """What the numbers of an array are to be multiplied with to be nm; None if not known."""
+    units, factor = variable.attributes.get("units", "angstrom"), variable.attributes.get(
+        "scale_factor", 1.0
     )
-    start = min(v.begin for v in records)
-    held = (len(data) - start + 3) // record_bytes
-    if held != n_records:
-        raise cut(path, f"the header counts {n_records} frames, the file holds {held} whole ones")
-    return Contents(n_atoms, n_records)
+    unit = _NM.get(units.lower()) if isinstance(units, str) else None
+    if unit is None or not isinstance(factor, float) or not isfinite(factor) or factor == 0:
+        return None
+    return unit * factor
+
+
+def read(
+    path: Path, contents: Contents, atoms: np.ndarray, at_once: int
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Positions and box vectors, nm."""
+    data = view(path)
+    records = _inspect(path, data)[1]
+    coordinates, lengths, angles = (
+        records.array(data, name, contents.n_frames)
+        for name in ("coordinates", "cell_lengths", "cell_angles")
+    )
+    assert coordinates is not None
+    scale = _scale(records.variables["coordinates"]) or ANGSTROM
+    for start in range(0, contents.n_frames, at_once):
+        part = slice(start, start + at_once)
+        with np.errstate(over="ignore", invalid="ignore"):
+            positions = (coordinates[part, atoms] * scale).astype(np.float32)
+            cells = None
+            if lengths is not None and angles is not None:
+                unit = _scale(records.variables["cell_lengths"]) or ANGSTROM
+                cells = box_vectors(lengths[part] * unit, angles[part])
+        yield positions, cells

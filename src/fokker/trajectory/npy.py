@@ -22,6 +22,7 @@ class ArrayFile(NamedTuple):
     dtype: np.dtype
     fortran_order: bool
     offset: int
+    fault: str = ""
 
 
 def read_header(
@@ -52,7 +53,7 @@ def inspect(path: Path) -> ArrayFile:
     Raises
     ------
     FokkerError
-        If it is cut, corrupt, or not an array of floating-point numbers.
+        If it is corrupt, not an array of floating-point numbers, or cut so that no frame is whole.
     """
     with path.open("rb") as file:
         shape, fortran_order, dtype = read_header(file, path, "no valid header")
@@ -68,14 +69,18 @@ def inspect(path: Path) -> ArrayFile:
             f"{path}: not a readable .npy file ({fault}); write it again or, if fokker was writing "
             "it, resume that command."
         )
+    shape, fault = tuple(int(n) for n in shape), ""
     if held < wanted:
-        raise cut(path, f"shape {shape} needs {wanted} bytes of data, {held} are there")
-    return ArrayFile(tuple(int(n) for n in shape), dtype, bool(fortran_order), offset)
+        fault = f"shape {shape} needs {wanted} bytes of data, {held} are there"
+        if fortran_order:  # the last numbers of every frame are missing
+            raise cut(path, fault)
+        shape = (held // (prod(shape[1:]) * dtype.itemsize), *shape[1:])
+    return ArrayFile(shape, dtype, bool(fortran_order), offset, fault)
 
 
 def array(path: Path, contents: ArrayFile) -> np.ndarray:
     """The array, mapped and read only."""
-    shape, dtype, fortran_order, offset = contents
+    shape, dtype, fortran_order, offset, _ = contents
     if prod(shape) == 0:
         return np.empty(shape, dtype)
     return np.memmap(path, dtype, "r", offset, shape, "F" if fortran_order else "C")

@@ -1,8 +1,9 @@
 """From trajectory files to frames of beads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +12,8 @@ from ..errors import FokkerError
 from ..system import Mapping, System
 from . import checks
 from .checks import Part
+from .clock import Timed, without_overlaps
+from .rounding import step_of, too_coarse
 from .sources import open_source
 from .topology import system_from_topology
 
@@ -27,6 +30,8 @@ class Trajectory:
         What moves.
     lengths
         Frames of each file, which are put end to end; empty if they are one piece.
+    notes
+        What is to be said of the files.
     forces
         On the beads, kJ/mol/nm, NaN in frames that have none; None if no frame has any.
     """
@@ -35,6 +40,11 @@ class Trajectory:
     system: System
     lengths: tuple[int, ...] = ()
     forces: Float[np.ndarray, "frames beads dim"] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class WrongAtoms(FokkerError):
+    """A file has another number of atoms than its system."""
 
 
 def read_molecule(
@@ -47,6 +57,7 @@ def read_molecule(
     mapping: str = "atoms",
     stride: int = 1,
     min_frames: int = 2,
+    allow_cut: bool = False,
 ) -> Trajectory:
     """Read a molecule: its topology, and one or more trajectories that are put end to end.
 
@@ -68,6 +79,8 @@ def read_molecule(
         Keep every stride-th frame of each file.
     min_frames
         Fewest frames, over all files.
+    allow_cut
+        Use the whole frames of files that end early, and note how many.
 
     Raises
     ------
@@ -77,13 +90,22 @@ def read_molecule(
     system = system_from_topology(
         topology, select=select, temperature=temperature, name=name, mapping=mapping
     )
-    return read_trajectory(trajectories, system, stride=stride, min_frames=min_frames)
+    return read_trajectory(
+        trajectories, system, stride=stride, min_frames=min_frames, allow_cut=allow_cut
+    )
 
 
 def read_trajectory(
-    trajectories: Sequence[Path], system: System, *, stride: int = 1, min_frames: int = 2
+    trajectories: Sequence[Path],
+    system: System,
+    *,
+    stride: int = 1,
+    min_frames: int = 2,
+    allow_cut: bool = False,
 ) -> Trajectory:
     """Read the frames of a known system from files that are put end to end.
+
+    Frames of a run that another file continues from before them are left out, and noted.
 
     Raises
     ------
@@ -92,10 +114,16 @@ def read_trajectory(
     """
     if not trajectories:
         raise FokkerError("trajectory: no file is given; name at least one trajectory file.")
-    frames = [_read(path, system, stride) for path in trajectories]
+    read = [_read(path, system, stride, allow_cut=allow_cut) for path in trajectories]
+    keep, told = without_overlaps([each.timed for each in read])
+    frames = [
+        each.timed.positions if mask.all() else each.timed.positions[mask]
+        for each, mask in zip(read, keep, strict=True)
+    ]
     positions = np.concatenate(frames)
     _check_count(", ".join(map(str, trajectories)), len(positions), min_frames, stride)
-    return Trajectory(positions, system, tuple(len(each) for each in frames))
+    notes = (*(note for each in read for note in each.notes), *told)
+    return Trajectory(positions, system, tuple(len(each) for each in frames), notes=notes)
 
 
 def read_frames(
@@ -105,6 +133,8 @@ def read_frames(
     stride: int = 1,
     min_frames: int = 2,
     allow_failed: bool = False,
+    allow_cut: bool = False,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Float[np.ndarray, "frames beads dim"]:
     """Read the frames of a system from one file.
 
@@ -119,6 +149,10 @@ def read_frames(
     allow_failed
         Keep frames that a sampler or a simulation has failed on (not finite, all beads at the
         origin, torn bonds) instead of raising, so that an evaluation can count them.
+    allow_cut
+        Use the whole frames of a file that ends early.
+    on_note
+        Told what is to be said of the file.
 
     Returns
     -------
@@ -129,7 +163,10 @@ def read_frames(
     FokkerError
         On every kind of bad file, or if it holds another number of atoms.
     """
-    frames = _read(path, system, stride, allow_failed=allow_failed)
+    read = _read(path, system, stride, allow_failed=allow_failed, allow_cut=allow_cut)
+    for note in read.notes:
+        on_note(note)
+    frames = read.timed.positions
     _check_count(str(path), len(frames), min_frames, stride)
     return frames
 
@@ -142,8 +179,9 @@ def box_of(path: Path, system: System) -> tuple[float, float, float] | None:
     FokkerError
         On every kind of bad file.
     """
-    source = open_source(path, system)
-    _, cells = next(source.chunks(np.arange(1)), (None, None))
+    source = open_source(path, system, allow_cut=True)
+    first = next(source.chunks(np.arange(1)), None)
+    cells = None if first is None else first.cells
     if cells is None or not len(cells):
         return None
     a, b, c = np.linalg.norm(cells[0].astype(np.float64), axis=-1)
@@ -159,23 +197,33 @@ def _check_count(files: str, n_frames: int, min_frames: int, stride: int) -> Non
         )
 
 
+class _File(NamedTuple):
+    """Frames of a file, and what is to be said of it."""
+
+    timed: Timed
+    notes: list[str]
+
+
 def _read(
     path: Path,
     system: System,
     stride: int,
     *,
     allow_failed: bool = False,
-) -> np.ndarray:
+    allow_cut: bool = False,
+) -> _File:
     """Frames of the beads."""
     if stride < 1:
         raise FokkerError(f"stride: {stride} is not a positive number; use 1 to keep every frame.")
-    source = open_source(path, system)
+    source = open_source(path, system, allow_cut=allow_cut)
     part = part_of(path, source.n_atoms, system)
     bonded = system.length_unit == "nm" and system.dim == 3 and len(part.bonds) > 0
-    usual = None
+    usual, step = None, source.rounding
     kept = [np.empty((0, system.n_beads, system.dim), np.float32)]
+    times: list[np.ndarray] = []
     start = 0
-    for frames, cells in source.chunks(part.atoms):
+    for frames, cells, clock in source.chunks(part.atoms):
+        step = step or (0.0 if start else step_of(frames))
         numbers = np.arange(start, start + len(frames))
         start += len(frames)
         take = numbers % stride == 0
@@ -183,12 +231,15 @@ def _read(
         cells = None if cells is None else cells[take]
         if not len(frames):
             continue
+        times.append(np.full(len(frames), np.nan) if clock is None else clock[take])
         if not allow_failed:
             checks.check_frames(path, frames, numbers)
         if bonded:
             frames, usual = _whole(path, frames, cells, numbers, part, usual, allow_failed)
         kept.append(part.beads(frames))
-    return np.concatenate(kept)
+    notes = [*source.notes, *(too_coarse(path, step) if bonded else [])]
+    clock = np.concatenate(times) if times else None
+    return _File(Timed(path, np.concatenate(kept), clock), notes)
 
 
 def _whole(
@@ -212,7 +263,7 @@ def _whole(
         limit = checks.half_box(cells, overall)
         broken = np.asarray((lengths > limit[:, None]).any(axis=1))
         if broken.any():
-            frames = checks.make_whole(path, frames, cells, broken, part.bonds)
+            frames = checks.make_whole(frames, cells, broken, part.bonds)
             lengths = checks.bond_lengths(frames, part.bonds)
     usual = usual or checks.usual_bond_lengths(lengths)
     if not allow_failed:
@@ -236,7 +287,7 @@ def part_of(path: Path, n_atoms: int, system: System) -> Part:
     wanted = f"{system.n_beads} beads"
     if mapping is not None and mapping.n_atoms != system.n_beads:
         wanted += f" taken from {mapping.n_atoms} atoms"
-    raise FokkerError(
+    raise WrongAtoms(
         f"{path}: holds {n_atoms} atoms, but system {system.name!r} has {wanted}; "
         f"give the trajectory that belongs to the topology."
     )

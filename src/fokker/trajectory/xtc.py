@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import FokkerError
-from .contents import Contents, corrupt, cut, view
+from .contents import Contents, corrupt, ends_in_zeros, view
 from .encoder import AbstractEncoder, not_a_boundary
 from .library import ascii_path, quiet
 
@@ -44,30 +44,50 @@ class Stream(NamedTuple):
     step: int
 
 
-def _walk(path: Path, data: memoryview) -> tuple[int, int, list[Stream]]:
-    """Atoms, frames and packed streams of a file; raises if it is cut or corrupt."""
+class _Walk(NamedTuple):
+    """Whole frames of a file, and how it ends early if it does."""
+
+    n_atoms: int
+    n_frames: int
+    streams: list[Stream]
+    times: list[float]
+    fault: str
+
+
+def _walk(path: Path, data: memoryview) -> _Walk:
+    """Whole frames of a file; raises if it is corrupt."""
     at, n_frames, n_atoms = 0, 0, 0
+    fault = ""
     streams: list[Stream] = []
+    times: list[float] = []
     while at < len(data):
         if at + _HEADER.size > len(data):
-            raise cut(path, f"it ends in the header of frame {n_frames}")
-        magic, atoms, *_, coordinates = _HEADER.unpack_from(data, at)
+            fault = f"it ends in the header of frame {n_frames}"
+            break
+        magic, atoms, _, time, *_, coordinates = _HEADER.unpack_from(data, at)
         n_atoms = n_atoms or atoms
         if magic != _MAGIC or atoms != n_atoms or coordinates != n_atoms or n_atoms < 1:
+            if n_frames and ends_in_zeros(data, at):
+                fault = f"nothing but zeros follows frame {n_frames - 1}"
+                break
             raise corrupt(path, f"frame {n_frames} has no valid header")
         at += _HEADER.size
+        stream = None
         if n_atoms <= _UNPACKED_ATOMS:
             at += 12 * n_atoms
         elif at + _PACKED.size <= len(data):
             stream = _stream(path, n_frames, n_atoms, data, at)
-            streams.append(stream)
             at = stream.begin + (stream.n_bytes + 3) // 4 * 4
         else:
             at = len(data) + 1
         if at > len(data):
-            raise cut(path, f"it ends in frame {n_frames}")
+            fault = f"it ends in frame {n_frames}"
+            break
+        if stream is not None:
+            streams.append(stream)
+        times.append(time)
         n_frames += 1
-    return n_atoms, n_frames, streams
+    return _Walk(n_atoms, n_frames, streams, times, fault)
 
 
 def _stream(path: Path, frame: int, n_atoms: int, data: memoryview, at: int) -> Stream:
@@ -134,14 +154,19 @@ def inspect(path: Path) -> Contents:
     Raises
     ------
     FokkerError
-        If it is cut or corrupt.
+        If it is corrupt.
     """
     data = view(path)
-    n_atoms, n_frames, streams = _walk(path, data)
-    for first in range(0, len(streams), _FRAMES_AT_ONCE):
-        part = np.array(streams[first : first + _FRAMES_AT_ONCE], np.int64)
-        _check_streams(path, data, n_atoms, first, part)
-    return Contents(n_atoms, n_frames)
+    found = _walk(path, data)
+    for first in range(0, len(found.streams), _FRAMES_AT_ONCE):
+        part = np.array(found.streams[first : first + _FRAMES_AT_ONCE], np.int64)
+        _check_streams(path, data, found.n_atoms, first, part)
+    rounding = 0.0
+    if found.streams:
+        precision = struct.unpack_from(">f", data, found.streams[0].begin - _PACKED.size)[0]
+        rounding = 1 / precision if precision > 0 else np.inf
+    times = np.array(found.times)
+    return Contents(found.n_atoms, found.n_frames, times, found.fault, rounding=rounding)
 
 
 @dataclass(frozen=True)
@@ -174,22 +199,22 @@ class XTCEncoder(AbstractEncoder):
                 with XTCTrajectoryFile(f"{folder}/{block.name}", "w") as file:
                     file.write(frames, time=numbers.astype(np.float32), step=numbers.astype("i4"))
             encoded = block.read_bytes()
-            written = _walk(block, memoryview(encoded))[1]
+            written = _walk(block, memoryview(encoded))
         # the library ignores that the last buffer of a file does not fit on the disk
         except (RuntimeError, FokkerError) as error:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         finally:
             block.unlink(missing_ok=True)
-        if written != len(frames):
+        if written.n_frames != len(frames) or written.fault:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return encoded
 
     def count(self, path: Path, n_bytes: int) -> int:
         """Frames in the first `n_bytes` bytes."""
         try:
-            n_atoms, n_frames, _ = _walk(path, view(path)[:n_bytes])
+            found = _walk(path, view(path)[:n_bytes])
         except FokkerError as error:
             raise not_a_boundary(path, n_bytes) from error
-        if n_atoms != self.n_beads:
+        if found.n_atoms != self.n_beads or found.fault:
             raise not_a_boundary(path, n_bytes)
-        return n_frames
+        return found.n_frames

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,7 +26,7 @@ from ..process import AbstractProcess
 from ..report import Chains, gather
 from ..run.folder import write_atomically
 from ..run.loaded import LoadedRun, load_run
-from ..trajectory import read_frames
+from ..trajectory import read_frames, read_trajectory
 from ..types import Features
 
 RESIDUAL_TIMES = 16
@@ -47,7 +47,9 @@ def evaluate(
     samples: Path | None = None,
     simulation: Path | None = None,
     reference: list[Path] | None = None,
+    allow_cut: bool = False,
     on_message: Callable[[str], None] = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Compare, and write `metrics.json` and the data of the figures.
 
@@ -59,8 +61,12 @@ def evaluate(
         Trajectories to evaluate; by default those of the run folder, whichever exist.
     reference
         Independent frames, never trained on; by default those of the configuration.
+    allow_cut
+        Use the whole frames of files that end early.
     on_message
         Told what is being done.
+    on_note
+        Told what is to be said of the files.
 
     Returns
     -------
@@ -86,11 +92,13 @@ def evaluate(
             f"{run}: neither samples nor a simulation here; run `fokker sample {run}` or "
             f"`fokker simulate {run}` first."
         )
-    baseline = baseline_of(loaded, reference)
+    baseline = baseline_of(loaded, reference, allow_cut=allow_cut, on_note=on_note)
     sets = {}
     for name, path in given.items():
         on_message(f"reading {path}")
-        sets[name] = read_frames(path, system, allow_failed=True)
+        sets[name] = read_frames(
+            path, system, allow_failed=True, allow_cut=allow_cut, on_note=on_note
+        )
     on_message("comparing distributions")
     simulated = loaded.folder.read_record().get("simulation", {})
     tables = compare_sets(
@@ -139,7 +147,13 @@ class Baseline:
     reference: Float[np.ndarray, "others beads dim"] | None
 
 
-def baseline_of(loaded: LoadedRun, reference: list[Path] | None = None) -> Baseline:
+def baseline_of(
+    loaded: LoadedRun,
+    reference: list[Path] | None = None,
+    *,
+    allow_cut: bool = False,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Baseline:
     """Frames that a run is compared with: its training frames, or the molecule's own.
 
     Raises
@@ -147,18 +161,30 @@ def baseline_of(loaded: LoadedRun, reference: list[Path] | None = None) -> Basel
     FokkerError
         On a bad file, or if a molecule has no frames.
     """
-    return _of_molecule(loaded, reference) or _of_training(loaded, reference)
+    how = _How(allow_cut, on_note)
+    return _of_molecule(loaded, reference, how) or _of_training(loaded, reference, how)
 
 
-def _of_training(loaded: LoadedRun, reference: list[Path] | None) -> Baseline:
+class _How(NamedTuple):
+    """How files are read."""
+
+    allow_cut: bool
+    on_note: Callable[[str], None]
+
+
+def _of_training(loaded: LoadedRun, reference: list[Path] | None, how: _How) -> Baseline:
     trajectory = load_trajectory(loaded.config, loaded.system)
     dataset = dataset_of(loaded.config, trajectory, loaded.scaling)
     frames = trajectory.positions[dataset.training_index]
-    held_out = load_reference(loaded.config, trajectory, reference)
+    held_out = load_reference(
+        loaded.config, trajectory, reference, allow_cut=how.allow_cut, on_note=how.on_note
+    )
     return Baseline("training", frames, dataset.training, held_out)
 
 
-def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> Baseline | None:
+def _of_molecule(
+    loaded: LoadedRun, reference: list[Path] | None, how: _How
+) -> Baseline | None:
     """A molecule's own trajectory, if the run has many: the files given, or those of its entry.
 
     All frames of one that was never trained on; None if the run is of one molecule.
@@ -168,7 +194,10 @@ def _of_molecule(loaded: LoadedRun, reference: list[Path] | None) -> Baseline | 
         return None
     if reference:
         name = "given"
-        frames = np.concatenate([read_frames(path, system) for path in reference])
+        found = read_trajectory(reference, system, allow_cut=how.allow_cut)
+        for note in found.notes:
+            how.on_note(note)
+        frames = found.positions
     else:
         trained, held_out = entries(options)
         entry = next((e for e in (*trained, *held_out) if e.name == system.name), None)

@@ -81,7 +81,7 @@ def inspect(
         "effective_frames": effective,
         "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
         "chiral_centres": [system.beads[c[0]].label for c in chiral_hands(system, frames)],
-        "warnings": suspicions(Evidence(system, frames, effective)),
+        "warnings": [*trajectory.notes, *suspicions(Evidence(system, frames, effective))],
     }
 
 
