@@ -89,7 +89,7 @@ def presets(
     cls=FilesCommand,
     epilog="**Examples:** `fokker train alanine-dipeptide --out runs/ala`; your own molecule: "
     "`fokker train molecule -f md.xtc -p md.pdb --select 'not element H' --temperature 300 "
-    "-o runs/mine`"
+    "-o runs/mine`",
 )
 def train(
     system: settings.System,
@@ -213,7 +213,9 @@ def simulate(
             do_simulate(folder, flags, out, change, seed, resume, overwrite, stop)
 
 
-@app.command(cls=FilesCommand, epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`")
+@app.command(
+    cls=FilesCommand, epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`"
+)
 def evaluate(
     run: RunPath,
     topology: settings.NewMolecule = None,

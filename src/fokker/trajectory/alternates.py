@@ -4,8 +4,7 @@ from pathlib import Path
 
 from .contents import unreadable
 from .library import file_suffix
-from .pdb import Seen
-from .text import Lines, opened
+from .text import Lines, Seen, opened
 
 _SUFFIXES = (".pdb", ".pdb.gz")
 

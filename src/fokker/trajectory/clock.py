@@ -1,7 +1,7 @@
 """Times of frames: runs that were restarted, so that two of them cover the same time."""
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +83,7 @@ def _runs(number: int, times: np.ndarray | None) -> list[_Run]:
         return []
     edges = [0, *(np.flatnonzero(np.diff(times) < 0) + 1), len(times)]
     return [
-        _Run(number, slice(a, b), times[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)
+        _Run(number, slice(a, b), times[a:b]) for a, b in pairwise(edges)
     ]
 
 
@@ -96,9 +96,7 @@ def _goes_back(file: Timed, runs: list[_Run]) -> str:
     )
 
 
-def _joined(
-    files: Sequence[Timed], early: _Run, late: _Run, keep: list[np.ndarray]
-) -> list[str]:
+def _joined(files: Sequence[Timed], early: _Run, late: _Run, keep: list[np.ndarray]) -> list[str]:
     """Leave out the end of the earlier run if the later one continues it."""
     names = f"{files[late.file].path} begins at time {late.times[0]:g}"
     covered = early.times >= late.times[0]

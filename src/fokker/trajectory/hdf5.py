@@ -61,7 +61,8 @@ def opened(path: Path) -> Iterator[Any]:
                 "--increment` on a copy, or copy it again."
             ) from error
         raise FokkerError(
-            f"{path}: not a readable {path.suffix} file, it cannot be read ({told}); write it again."
+            f"{path}: not a readable {path.suffix} file, it cannot be read ({told}); write it "
+            "again."
         ) from error
 
 
@@ -76,7 +77,10 @@ def places(path: Path, file: Any, *, forces: bool = False) -> list[Places]:
     particles = file.get("particles")
     groups = [f"particles/{name}" for name in particles] if particles is not None else []
     candidates = [
-        *(Places(name, "forces", "cell_lengths", ("time",)) for name in ("positions", "coordinates")),
+        *(
+            Places(name, "forces", "cell_lengths", ("time",))
+            for name in ("positions", "coordinates")
+        ),
         *(
             Places(
                 f"{at}/position/value",
@@ -168,7 +172,9 @@ def inspect(path: Path, n_atoms: tuple[int, ...]) -> tuple[Contents, Places]:
         checked_shape(path, place.positions, data.shape, data.dtype)
         length_unit(path, place.positions, data)
         n_frames = data.shape[0]
-        times = next((_clock(path, file, name, n_frames) for name in place.times if name in file), None)
+        times = next(
+            (_clock(path, file, name, n_frames) for name in place.times if name in file), None
+        )
         return Contents(data.shape[1], n_frames, times), place
 
 

@@ -177,9 +177,11 @@ def _inspect(path: Path, data: memoryview) -> tuple[Contents, _Records]:
         )
     if coordinates.record:
         start = min(v.begin for v in records)
-        n_frames, rest = divmod(max(0, len(data) - start + 3), record_bytes)
+        end = max(v.begin + v.n_bytes for v in records)
+        n_frames = max(0, (len(data) - end) // record_bytes + 1)
         if n_records == _STREAMING:
-            fault = f"it ends in frame {n_frames}" if rest > 3 else ""
+            over = len(data) > start + n_frames * record_bytes
+            fault = f"it ends in frame {n_frames}" if over else ""
         elif n_frames != n_records:
             fault = f"the header counts {n_records} frames, the file holds {n_frames} whole ones"
     found = _Records(variables, record_bytes)
@@ -199,8 +201,9 @@ def _inspect(path: Path, data: memoryview) -> tuple[Contents, _Records]:
 
 def _scale(variable: Variable) -> float | None:
     """What the numbers of an array are to be multiplied with to be nm; None if not known."""
-    units, factor = variable.attributes.get("units", "angstrom"), variable.attributes.get(
-        "scale_factor", 1.0
+    units, factor = (
+        variable.attributes.get("units", "angstrom"),
+        variable.attributes.get("scale_factor", 1.0),
     )
     unit = _NM.get(units.lower()) if isinstance(units, str) else None
     if unit is None or not isinstance(factor, float) or not isfinite(factor) or factor == 0:

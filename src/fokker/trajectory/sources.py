@@ -11,14 +11,17 @@ import numpy as np
 from ..errors import FokkerError
 from ..system import System
 from . import dcd, hdf5, netcdf, npy, text, trr, xtc
-from .arc import ARCParser
 from .contents import Contents, cut, cut_used, unreadable
-from .gro import GROParser
-from .lammps import LAMMPSParser
 from .library import ascii_path, calling_mdtraj, check_file, file_suffix
-from .pdb import PDBParser
-from .text import AbstractParser, CutShort
-from .xyz import XYZParser
+from .text import (
+    AbstractParser,
+    ARCParser,
+    CutShort,
+    GROParser,
+    LAMMPSParser,
+    PDBParser,
+    XYZParser,
+)
 
 _Read: TypeAlias = Callable[
     [Path, Contents, np.ndarray, int], Iterator[tuple[np.ndarray, np.ndarray | None]]

@@ -182,9 +182,7 @@ def _of_training(loaded: LoadedRun, reference: list[Path] | None, how: _How) -> 
     return Baseline("training", frames, dataset.training, held_out)
 
 
-def _of_molecule(
-    loaded: LoadedRun, reference: list[Path] | None, how: _How
-) -> Baseline | None:
+def _of_molecule(loaded: LoadedRun, reference: list[Path] | None, how: _How) -> Baseline | None:
     """A molecule's own trajectory, if the run has many: the files given, or those of its entry.
 
     All frames of one that was never trained on; None if the run is of one molecule.

@@ -8,8 +8,8 @@ import re
 
 import numpy as np
 
-from ..units import ANGSTROM
-from .text import AbstractParser, Frame, Lines, numbers
+from ...units import ANGSTROM
+from .lines import AbstractParser, Frame, Lines, numbers
 
 _KEY = r'(?:^|\s){}\s*=\s*(?:"([^"]*)"|\'([^\']*)\'|\{{([^}}]*)\}}|(\S+))'
 _WIDE = 1000.0

@@ -1,10 +1,11 @@
 """GRO frames of GROMACS, in nm: columns of fixed width that grow with the precision."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 
-from .text import AbstractParser, Frame, Lines
+from .lines import AbstractParser, Frame, Lines
 
 _FIRST = 20
 """Column where the coordinates begin."""
@@ -27,7 +28,7 @@ class GROParser(AbstractParser):
         width = _width(rows[0])
         ends = [_FIRST + k * width for k in range(4)]
         positions = np.array(
-            [[row[a:b] for a, b in zip(ends[:3], ends[1:], strict=True)] for row in rows],
+            [[row[a:b] for a, b in pairwise(ends)] for row in rows],
             np.float64,
         )
         time = _TIME.search(title)

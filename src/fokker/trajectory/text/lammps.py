@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .text import AbstractParser, Frame, Lines
+from .lines import AbstractParser, Frame, Lines
 from .xyz import without_period
 
 _NM = {

@@ -8,13 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import FokkerError
-from .contents import unreadable
+from ...errors import FokkerError
+from ..contents import unreadable
 
 _NUMBER = re.compile(r"[-+]?\d*\.?\d*")
 
@@ -67,10 +67,7 @@ class Lines:
         EOFError
             If there is none.
         """
-        if self._returned:
-            line = self._returned.pop()
-        else:
-            line = self._file.readline()
+        line = self._returned.pop() if self._returned else self._file.readline()
         if not line:
             self.ended = True
             raise EOFError
@@ -187,8 +184,8 @@ def frames(path: Path, parser: AbstractParser) -> Iterator[Frame]:
 
 def opened(path: Path) -> io.TextIOWrapper:
     """A text file, packed or not, without a byte order mark."""
-    raw = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace")
+    how: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    return how(path, "rt", encoding="utf-8-sig", errors="replace")
 
 
 def _ends_in_a_number(line: str) -> bool:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..units import ANGSTROM
-from .cell import box_vectors
-from .text import AbstractParser, Frame, Lines, numbers
+from ...units import ANGSTROM
+from ..cell import box_vectors
+from .lines import AbstractParser, Frame, Lines, numbers
 
 
 class ARCParser(AbstractParser):

@@ -8,9 +8,9 @@ import re
 
 import numpy as np
 
-from ..units import ANGSTROM
-from .cell import box_vectors
-from .text import AbstractParser, Frame, Lines
+from ...units import ANGSTROM
+from ..cell import box_vectors
+from .lines import AbstractParser, Frame, Lines
 
 _TIME = re.compile(r"\bt=\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)")
 
