@@ -19,7 +19,7 @@ from .benchmark import EPILOG as BENCHMARK_EPILOG
 from .benchmark import benchmark
 from .display import console, told
 from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weights
-from .files import FilesCommand
+from .files import repeated
 from .inspect import inspect
 from .settings import configuration
 from .work import (
@@ -86,7 +86,6 @@ def presets(
 
 
 @app.command(
-    cls=FilesCommand,
     epilog="**Examples:** `fokker train alanine-dipeptide --out runs/ala`; your own molecule: "
     "`fokker train molecule -f md.xtc -p md.pdb --select 'not element H' --temperature 300 "
     "-o runs/mine`",
@@ -213,9 +212,7 @@ def simulate(
             do_simulate(folder, flags, out, change, seed, resume, overwrite, stop)
 
 
-@app.command(
-    cls=FilesCommand, epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`"
-)
+@app.command(epilog="**Example:** `fokker evaluate runs/ala --reference other.dcd`")
 def evaluate(
     run: RunPath,
     topology: settings.NewMolecule = None,
@@ -250,7 +247,6 @@ def evaluate(
 
 
 app.command(
-    cls=FilesCommand,
     epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --temperature 300`",
 )(inspect)
 
@@ -265,7 +261,6 @@ def report(run: RunPath, topology: settings.NewMolecule = None) -> None:
 
 
 @app.command(
-    cls=FilesCommand,
     epilog="**Example:** `fokker run alanine-dipeptide --method fokker --out runs/ala`",
 )
 def run(
@@ -344,7 +339,7 @@ def run(
                 do_summary(out, folders)
 
 
-app.command(cls=FilesCommand, epilog=BENCHMARK_EPILOG)(benchmark)
+app.command(epilog=BENCHMARK_EPILOG)(benchmark)
 app.command("export-openmm", epilog=OPENMM_EXAMPLE)(export_openmm)
 app.command("export-weights", epilog=WEIGHTS_EXAMPLE)(export_weights)
 
@@ -370,4 +365,4 @@ def _again() -> str:
 
 def main() -> None:
     """Entry point of the command `fokker`."""
-    app()
+    app(args=repeated(sys.argv[1:]))

@@ -1,29 +1,20 @@
-"""Options that take several files: `-f a.xtc b.xtc`, as a shell writes it for `-f part*.xtc`."""
+"""Options that take several files: `-f a.xtc b.xtc`, as a shell writes `-f part*.xtc`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from typer.core import TyperCommand
 
 _FILES = ("-f", "--trajectory", "--forces", "--reference")
 
 
-class FilesCommand(TyperCommand):
-    """A command whose options for trajectories may be followed by more than one file."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the option before every further file."""
-        return super().parse_args(ctx, _repeated(args))
-
-
-def _repeated(args: list[str]) -> list[str]:
+def repeated(args: list[str]) -> list[str]:
     """Words of a command line with the option before each of its files.
 
     A word belongs to the option before it if it has the suffix of a trajectory, so that a system
     or a run that follows is still one.
     """
+    if not any(word.startswith(_FILES) for word in args):
+        return args  # without the time that the import below takes
     from ..trajectory import READABLE
     from ..trajectory.labelled import SUFFIXES
 

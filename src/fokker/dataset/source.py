@@ -14,7 +14,6 @@ from ..errors import FokkerError
 from ..system import System
 from ..trajectory import (
     Trajectory,
-    WrongAtoms,
     alternate_locations,
     read_frames,
     read_labelled,
@@ -133,7 +132,7 @@ def read_with_topology(
             min_frames=min_frames,
             allow_cut=options.allow_cut,
         )
-    except WrongAtoms as error:
+    except FokkerError as error:
         raise FokkerError(f"{error} {left_out}".rstrip()) from error
     return replace(found, notes=(*([left_out] if left_out else []), *found.notes))
 

@@ -9,7 +9,7 @@ imported only when a file is touched. Binary files are first walked in Python (`
 
 from .alternates import alternate_locations
 from .labelled import LabelledFrames, read_labelled
-from .reading import Trajectory, WrongAtoms, box_of, read_frames, read_molecule, read_trajectory
+from .reading import Trajectory, box_of, read_frames, read_molecule, read_trajectory
 from .sources import READABLE
 from .topology import system_from_topology, topology_of, write_topology
 from .writing import SUFFIXES, FrameWriter, check_output_path
@@ -20,7 +20,6 @@ __all__ = [
     "FrameWriter",
     "LabelledFrames",
     "Trajectory",
-    "WrongAtoms",
     "alternate_locations",
     "box_of",
     "check_output_path",

@@ -82,9 +82,7 @@ def _runs(number: int, times: np.ndarray | None) -> list[_Run]:
     if times is None or len(times) < 2 or not np.isfinite(times).all() or np.ptp(times) == 0:
         return []
     edges = [0, *(np.flatnonzero(np.diff(times) < 0) + 1), len(times)]
-    return [
-        _Run(number, slice(a, b), times[a:b]) for a, b in pairwise(edges)
-    ]
+    return [_Run(number, slice(a, b), times[a:b]) for a, b in pairwise(edges)]
 
 
 def _goes_back(file: Timed, runs: list[_Run]) -> str:

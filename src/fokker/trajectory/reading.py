@@ -43,10 +43,6 @@ class Trajectory:
     notes: tuple[str, ...] = ()
 
 
-class WrongAtoms(FokkerError):
-    """A file has another number of atoms than its system."""
-
-
 def read_molecule(
     trajectories: Sequence[Path],
     topology: Path,
@@ -287,7 +283,7 @@ def part_of(path: Path, n_atoms: int, system: System) -> Part:
     wanted = f"{system.n_beads} beads"
     if mapping is not None and mapping.n_atoms != system.n_beads:
         wanted += f" taken from {mapping.n_atoms} atoms"
-    raise WrongAtoms(
+    raise FokkerError(
         f"{path}: holds {n_atoms} atoms, but system {system.name!r} has {wanted}; "
         f"give the trajectory that belongs to the topology."
     )
