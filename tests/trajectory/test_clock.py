@@ -111,6 +111,7 @@ def test_times_that_go_back_in_one_file(tmp_path, system):
     assert np.abs(found.positions - whole).max() < 1e-3
     assert "goes back 1 time(s), first at frame 30" in found.notes[0]
     assert "from 58 to 50" in found.notes[0]
+    assert "a later part of" in found.notes[1]
     assert "the 5 frame(s)" in found.notes[1]
 
 
@@ -149,7 +150,7 @@ def test_a_stride_keeps_the_join(tmp_path, system):
 @pytest.mark.parametrize(
     ("step", "said"), [(0.1, True), (0.01, True), (0.005, True), (0.001, False)]
 )
-@pytest.mark.parametrize("suffix", [".dcd", ".trr", ".xyz"])
+@pytest.mark.parametrize("suffix", [".dcd", ".trr", ".xyz", ".xtc", ".gro"])
 def test_coordinates_that_are_rounded_too_far(tmp_path, system, step, said, suffix):
     """In any format: also an XTC of low precision that was converted."""
     rounded = (np.round(walk(20) / step) * step).astype(np.float32)

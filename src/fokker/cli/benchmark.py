@@ -62,6 +62,7 @@ def benchmark(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    allow_cut: settings.AllowCut = None,
     folder: settings.Folder = None,
     validation: settings.Validation = None,
 ) -> None:
@@ -100,6 +101,7 @@ def benchmark(
                 select=select,
                 temperature=temperature,
                 stride=stride,
+                allow_cut=allow_cut,
                 folder=folder,
                 validation=validation,
             )

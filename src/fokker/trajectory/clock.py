@@ -96,7 +96,10 @@ def _goes_back(file: Timed, runs: list[_Run]) -> str:
 
 def _joined(files: Sequence[Timed], early: _Run, late: _Run, keep: list[np.ndarray]) -> list[str]:
     """Leave out the end of the earlier run if the later one continues it."""
-    names = f"{files[late.file].path} begins at time {late.times[0]:g}"
+    first, second = str(files[early.file].path), str(files[late.file].path)
+    if first == second:
+        first, second = f"an earlier part of {first}", f"a later part of {second}"
+    begins = f"{second} begins at time {late.times[0]:g}"
     covered = early.times >= late.times[0]
     mask = keep[early.file][early.frames]  # a view
     both = int((covered & mask).sum())
@@ -105,12 +108,12 @@ def _joined(files: Sequence[Timed], early: _Run, late: _Run, keep: list[np.ndarr
     if _is_continued(files, early, late):
         mask[covered] = False
         return [
-            f"{names} with a frame of {files[early.file].path}, which it continues: the {both:,} "
-            "frame(s) of the earlier run from there on are left out."
+            f"{begins} with a frame of {first}, which it continues: the {both:,} frame(s) of the "
+            "earlier run from there on are left out."
         ]
     return [
-        f"{names}, within the time of {files[early.file].path}, whose {both:,} frame(s) from there "
-        "on differ: if one run continues the other, cut the earlier there (gmx trjconv -e); if "
+        f"{begins}, within the time of {first}, whose {both:,} frame(s) from there on differ: if "
+        "one run continues the other, cut the earlier there (gmx trjconv -e); if "
         "they are independent, nothing is wrong."
     ]
 

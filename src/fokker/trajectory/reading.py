@@ -219,7 +219,7 @@ def _read(
     times: list[np.ndarray] = []
     start = 0
     for frames, cells, clock in source.chunks(part.atoms):
-        step = step or (0.0 if start else step_of(frames))
+        step = step if start else max(step, step_of(frames))
         numbers = np.arange(start, start + len(frames))
         start += len(frames)
         take = numbers % stride == 0
