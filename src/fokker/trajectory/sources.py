@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -44,10 +45,11 @@ _REMEDY = "check that it is complete and of the format that its suffix says"
 
 
 class Source(NamedTuple):
-    """An opened file: its number of atoms, and its frames for given atoms."""
+    """An opened file: number of atoms, frames for given atoms, and what it calls its atoms."""
 
     n_atoms: int
     chunks: Callable[[np.ndarray], Iterator[Chunk]]
+    elements: tuple[str, ...] = ()
 
 
 def open_source(path: Path, system: System) -> Source:
@@ -82,7 +84,16 @@ def open_source(path: Path, system: System) -> Source:
             _check_lines(path, n_atoms + _EXTRA_LINES[suffix])
     else:
         return _open_whole(path)
-    return Source(n_atoms, partial(_streamed, path, n_atoms))
+    elements = _first_symbols(path, n_atoms) if suffix in (".xyz", ".xyz.gz") else ()
+    return Source(n_atoms, partial(_streamed, path, n_atoms), elements)
+
+
+def _first_symbols(path: Path, n_atoms: int) -> tuple[str, ...]:
+    """First column of the first frame of an XYZ file."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", errors="replace") as file:
+        rows = [line.split() for line in islice(file, 2, 2 + n_atoms)]
+    return tuple(row[0] if row else "" for row in rows)
 
 
 def _open_array(path: Path, system: System) -> Source:
