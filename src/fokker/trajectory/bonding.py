@@ -15,6 +15,10 @@ _MOST_ATOMS = 2000
 """Atoms of a residue whose distances are all looked at."""
 
 
+_AMMONIUM = {"H2", "H3"}
+"""On the N that begins a chain. Further on mdtraj means others by them: HT2 of an acid's end."""
+
+
 def named_bonds(topology: Any) -> Iterator[tuple[Any, Any]]:
     """Bonds that the names of residues and atoms imply, also of names that mdtraj does not know."""
     for chain in topology.chains:
@@ -22,7 +26,10 @@ def named_bonds(topology: Any) -> Iterator[tuple[Any, Any]]:
         for residue in chain.residues:
             template = template_of(residue.name) or _amino_acid(residue)
             atoms = _by_standard_name(residue, template)
+            inside = before.get("C") is not None
             for pair in template.bonds if template else ():
+                if inside and "N" in pair and not _AMMONIUM.isdisjoint(pair):
+                    continue
                 ends = [
                     before.get(name[1:]) if name[0] == "-" else atoms.get(name) for name in pair
                 ]
@@ -73,6 +80,17 @@ def complete_bonds(topology: Any, read: Callable[[], Structure | None]) -> list[
 
 def _add_named(topology: Any) -> set[frozenset[int]]:
     """All bonds, after those that names imply have been added."""
+    inner = {
+        atom.index
+        for bond in topology.bonds
+        for atom in bond
+        if atom.name == "N" and bond[0].residue is not bond[1].residue
+    }
+    topology._bonds = [
+        bond
+        for bond in topology.bonds
+        if not any(a.index in inner and b.name in _AMMONIUM for a, b in (bond, bond[::-1]))
+    ]
     known = {frozenset((a.index, b.index)) for a, b in topology.bonds}
     for a, b in named_bonds(topology):
         pair = frozenset((a.index, b.index))

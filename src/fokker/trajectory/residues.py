@@ -40,9 +40,7 @@ _PARENTS = {
     "HOH": ("WAT", "SOL", "TIP", "TIP3", "TIP4", "TIP5", "TP3", "TP4", "TIP3P", "SPC", "SPCE"),
 }
 
-_BACKBONE = (
-    *(("N", "CA"), ("CA", "C"), ("C", "O"), ("C", "OXT"), ("CA", "CB"), ("-C", "N")),
-)
+_BACKBONE = (("N", "CA"), ("CA", "C"), ("C", "O"), ("C", "OXT"), ("CA", "CB"), ("-C", "N"))
 """Bonds of every amino acid."""
 
 
