@@ -201,14 +201,28 @@ def test_a_box_that_cuts_a_protonated_residue_is_repaired(tmp_path):
     assert np.abs(relative[0] - relative[1]).max() < 1e-5  # float32 in a box of 2 nm
 
 
-def test_atoms_that_no_name_explains_are_bonded_by_distance(tmp_path):
+@pytest.mark.parametrize("suffix", ["pdb", "gro"])
+def test_atoms_that_no_name_explains_are_bonded_by_distance(tmp_path, suffix):
     peptide = Peptide(["LIG"])
     for row, name in zip(peptide.rows, ("N1", "C2", "C3", "O4", "C5"), strict=True):
         row[0] = name
-    path = peptide.pdb(tmp_path / "ligand.pdb")
+    path = getattr(peptide, suffix)(tmp_path / f"ligand.{suffix}")
     system = system_of(path)
     assert system.bonds == ((0, 1), (1, 2), (1, 4), (2, 3))
     assert any("LIG" in note and "distances" in note for note in topology_notes(path, system))
+
+
+def test_an_acid_at_the_end_keeps_its_hydrogen(tmp_path):
+    """HT2 of CHARMM, which is on an oxygen there, and on the nitrogen where a chain begins."""
+    peptide = Peptide(["ALA", "ALA"])
+    carbon = peptide.rows[7][4]
+    oxygen = carbon + np.array([1.1, -0.4, 0.6])
+    peptide.rows.append(["OT2", "ALA", 2, "O", oxygen])
+    peptide.rows.append(["HT2", "ALA", 2, "H", oxygen + np.array([0.6, -0.3, 0.7])])
+    system = system_of(peptide.pdb(tmp_path / "acid.pdb"))
+    assert (10, 11) in system.bonds
+    assert len(system.bonds) == 11
+    assert len(read_frames(save(tmp_path / "md.npy", peptide.frames()), system)) == N_FRAMES
 
 
 # --- lengths of bonds -----------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def complete_bonds(topology: Any, read: Callable[[], Structure | None]) -> list[
     Returns
     -------
     list of str
-        Names of the residues in which distances were needed.
+        Names of the residues in which distances were needed for more than hydrogens.
     """
     bonded = {index for pair in _add_named(topology) for index in pair}
     open_ends = []
@@ -74,7 +74,8 @@ def complete_bonds(topology: Any, read: Callable[[], Structure | None]) -> list[
         near = _near(list(residue.atoms), lone, structure)
         for a, b in near:
             topology.add_bond(a, b)
-        found += [residue.name] if near else []
+        if any("H" not in (a.element.symbol, b.element.symbol) for a, b in near):
+            found.append(residue.name)
     return list(dict.fromkeys(found))
 
 

@@ -80,7 +80,8 @@ def _structure(path: Path, n_atoms: int) -> Structure | None:
     with suppress(FokkerError), calling_mdtraj(path, ""), ascii_path(path) as name:
         import mdtraj
 
-        frame = mdtraj.load_frame(name, 0)
+        # of the formats that only hold structures, not all can be read by frames
+        frame = mdtraj.load_frame(name, 0) if path.suffix == ".h5" else mdtraj.load(name)
         cells = frame.unitcell_vectors
         positions = frame.xyz[0].astype(np.float64)
         if positions.shape == (n_atoms, 3) and np.isfinite(positions).all():
