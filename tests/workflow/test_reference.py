@@ -22,7 +22,9 @@ def test_a_reference_has_the_bonds_of_the_training_frames(tmp_path, mapping):
     trajectory = load_trajectory(config)
     path = tmp_path / "reference.npy"
     np.save(path, trajectory.positions[::2])
-    assert len(load_reference(config, trajectory, [path])) == 250
+    found = load_reference(config, trajectory, [path])
+    assert found is not None
+    assert len(found) == 250
     for wrong in (np.roll(trajectory.positions, 1, axis=1), 1.15 * trajectory.positions):
         np.save(path, wrong)
         with pytest.raises(FokkerError, match=r"reference.npy: .*order"):

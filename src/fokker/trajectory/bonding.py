@@ -69,8 +69,10 @@ def complete_bonds(topology: Any, read: Callable[[], Structure | None]) -> list[
         if any(lone) and 1 < residue.n_atoms <= _MOST_ATOMS:
             open_ends.append((residue, lone))
     structure = read() if open_ends else None
+    if structure is None:
+        return []
     found = []
-    for residue, lone in open_ends if structure else ():
+    for residue, lone in open_ends:
         near = _near(list(residue.atoms), lone, structure)
         for a, b in near:
             topology.add_bond(a, b)
