@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -13,7 +14,7 @@ from .errors import FokkerError
 from .options import Options
 from .variables import KINDS, CollectiveVariable, neighbours_of, separations
 
-__all__ = ["Bead", "CollectiveVariable", "Mapping", "Skeleton", "System", "Vocabulary"]
+__all__ = ["Atom", "Bead", "CollectiveVariable", "Mapping", "Skeleton", "System", "Vocabulary"]
 
 
 class Bead(Options):
@@ -31,6 +32,20 @@ class Bead(Options):
         return f"{self.residue}{self.residue_index}-{self.name}"
 
 
+class Atom(NamedTuple):
+    """One atom of the source, as its topology names it."""
+
+    name: str
+    element: str
+    residue: str
+    residue_index: int
+
+    @property
+    def label(self) -> str:
+        """For example ``ALA2-CA``."""
+        return f"{self.residue}{self.residue_index}-{self.name}"
+
+
 class Mapping(Options):
     """How beads were taken from the atoms of the source trajectory.
 
@@ -45,6 +60,13 @@ class Mapping(Options):
     )
     bonds: tuple[tuple[int, int], ...] = Field(
         default=(), description="bonds of the source between all atoms of the molecules"
+    )
+    lengths: tuple[float, ...] = Field(
+        default=(),
+        description="covalent length of each of these bonds, nm; 0 where none is known",
+    )
+    atoms: tuple[Atom, ...] = Field(
+        default=(), description="the atoms of `indices` and `bonds`, in ascending order"
     )
 
     @model_validator(mode="after")

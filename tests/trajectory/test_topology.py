@@ -11,7 +11,12 @@ import pytest
 
 from fokker.errors import FokkerError
 from fokker.system import Bead, System
-from fokker.trajectory import system_from_topology, topology_of, write_topology
+from fokker.trajectory import (
+    read_frames,
+    system_from_topology,
+    topology_of,
+    write_topology,
+)
 from fokker.units import BOLTZMANN
 from fokker.variables import longest_path
 
@@ -275,3 +280,16 @@ def test_other_topology_formats(tmp_path):
 def test_heavy_library_is_imported_late():
     code = "import sys, fokker.trajectory; sys.exit('mdtraj' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_system_of_an_earlier_version_is_read(tmp_path):
+    """Before there were lengths of bonds; its bonds are judged by their overall length."""
+    stored = system_of("all").model_dump(mode="json")
+    del stored["mapping"]["lengths"], stored["mapping"]["atoms"]
+    old = System.model_validate(stored)
+    frames = mdtraj.load(TOPOLOGY).xyz.repeat(3, axis=0)
+    np.save(tmp_path / "md.npy", frames)
+    assert read_frames(tmp_path / "md.npy", old).shape == (3, 10, 3)
+    np.save(tmp_path / "md.npy", 10 * frames)
+    with pytest.raises(FokkerError, match="look like angstrom"):
+        read_frames(tmp_path / "md.npy", old)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from ..config import EMBEDDED, Config, MoleculeOptions, MoleculesOptions
 from ..errors import FokkerError
+from ..metrics import distance
 from ..system import System
 from ..trajectory import (
     Trajectory,
@@ -26,6 +27,10 @@ from .frames import Dataset, Scaling, prepare, split_blocks
 from .generated import GENERATED, generated_file
 
 MIN_TRAINING_FRAMES = 100
+
+_BOND_FRAMES = 1000
+_BOND_SHIFT = 0.03
+"""Share of a bond by which its median may differ in a reference, besides two of its spreads."""
 
 
 def resolve(name: str) -> Path:
@@ -219,7 +224,33 @@ def load_reference(
         found = read_trajectory(paths, trajectory.system, allow_cut=allow_cut)
         for note in found.notes:
             on_note(note)
+        ends = np.cumsum(found.lengths)[:-1]
+        for path, each in zip(paths, np.split(found.positions, ends), strict=True):
+            _check_same_bonds(path, each, trajectory)
         return found.positions
     from .toys import reference_frames
 
     return reference_frames(options.name).positions
+
+
+def _check_same_bonds(
+    path: Path, frames: Float[np.ndarray, "frames beads dim"], trajectory: Trajectory
+) -> None:
+    """Raise if a bond of the reference has another length than in the training frames."""
+    system = trajectory.system
+    if not system.bonds:
+        return
+    steps = (max(1, len(each) // _BOND_FRAMES) for each in (trajectory.positions, frames))
+    known, found = (
+        np.stack([distance(each[::step], bond) for bond in system.bonds], axis=1)
+        for each, step in zip((trajectory.positions, frames), steps, strict=True)
+    )
+    usual, seen = np.median(known, axis=0), np.median(found, axis=0)
+    wrong = np.abs(seen - usual) > _BOND_SHIFT * usual + 2.0 * known.std(axis=0)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise FokkerError(
+            f"{path}: the bond {system.bond_labels[first]} is {seen[first]:.3g} nm long, in the "
+            f"training frames {usual[first]:.3g} nm ({wrong.sum()} of {len(wrong)} bonds differ): "
+            f"give a reference of the same molecule with its beads in the same order, in nm."
+        )

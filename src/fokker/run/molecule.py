@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -124,7 +125,8 @@ def molecule(run: Path, topology: Path, *, name: str | None = None) -> Path:
     structure = read_frames(topology, system, min_frames=1)[0]
     folder = RunFolder(run).of_molecule(system.name)
     if folder.molecule.exists():
-        if read_molecule(folder).system != system:
+        stored = read_molecule(folder).system.model_dump(exclude_unset=True)
+        if not _agrees(stored, system.model_dump()):
             raise FokkerError(
                 f"{folder.path}: holds another molecule of that name; rename {topology.name} or "
                 "delete that folder."
@@ -137,6 +139,16 @@ def molecule(run: Path, topology: Path, *, name: str | None = None) -> Path:
             content = MoleculeFile(system=system, structure=rows).model_dump_json(indent=1)
             write_atomically(folder.molecule, content)
     return folder.path
+
+
+def _agrees(stored: Any, found: Any) -> bool:
+    """Whether what a file states is found; a file of an earlier version states less."""
+    if isinstance(stored, dict):
+        return all(_agrees(value, found[key]) for key, value in stored.items())
+    if isinstance(stored, list | tuple):
+        pairs = zip(stored, found, strict=False)
+        return len(stored) == len(found) and all(_agrees(a, b) for a, b in pairs)
+    return bool(stored == found)
 
 
 def _check_alike(topology: Path, config: Config, system: System, known: Skeleton | None) -> None:

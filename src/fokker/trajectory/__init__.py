@@ -11,7 +11,7 @@ from .alternates import alternate_locations
 from .labelled import LabelledFrames, read_labelled
 from .reading import Trajectory, box_of, read_frames, read_molecule, read_trajectory
 from .sources import READABLE
-from .topology import system_from_topology, topology_of, write_topology
+from .topology import system_from_topology, topology_notes, topology_of, write_topology
 from .writing import SUFFIXES, FrameWriter, check_output_path
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "read_molecule",
     "read_trajectory",
     "system_from_topology",
+    "topology_notes",
     "topology_of",
     "write_topology",
 ]

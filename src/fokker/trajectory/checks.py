@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from ..errors import FokkerError
+from ..system import Atom
 
 BOND_RANGE = (0.05, 0.6)
 """Median bonded distance of any molecule or coarse-grained chain, nm."""
@@ -35,6 +36,10 @@ class Part(NamedTuple):
         Where each bead begins in `members`.
     weights
         Of the members; the weights of a bead sum to one.
+    expected
+        Covalent length of each bond, nm; 0 where none is known.
+    names
+        What the topology calls these atoms; empty if no length is known.
     """
 
     atoms: Int[np.ndarray, " atoms"]
@@ -43,6 +48,8 @@ class Part(NamedTuple):
     members: Int[np.ndarray, " members"]
     starts: Int[np.ndarray, " beads"]
     weights: Float[np.ndarray, " members"]
+    expected: Float[np.ndarray, " bonds"]
+    names: tuple[Atom, ...] = ()
 
     def beads(
         self, frames: Float[np.ndarray, "frames atoms dim"]

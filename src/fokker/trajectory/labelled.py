@@ -21,6 +21,7 @@ from jaxtyping import Float
 from ..errors import FokkerError
 from ..system import System
 from . import checks
+from .bond_check import check_lengths, check_scale
 from .checks import Part
 from .contents import corrupt
 from .force_map import ForceMap, force_map, internal_part, rigid_groups, virial_ratio
@@ -142,8 +143,8 @@ def _check_frames(
     if len(part.bonds):
         lengths = checks.bond_lengths(positions, part.bonds)
         usual = checks.usual_bond_lengths(lengths)
-        if part.chemical:
-            checks.check_units(path, usual.overall)
+        check_scale(path, lengths, part)
+        check_lengths(path, lengths, part)
         limit = np.full(len(positions), np.inf)
         checks.check_whole(path, lengths, usual, limit, numbers, part.atoms[part.bonds])
 

@@ -9,12 +9,14 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import FokkerError
-from ..system import Mapping, System
+from ..system import Atom, Mapping, System
 from . import checks
+from .bond_check import check_lengths, check_scale
 from .checks import Part
 from .clock import Timed, without_overlaps
 from .rounding import step_of, too_coarse
 from .sources import open_source
+from .symbols import check_symbols
 from .topology import system_from_topology
 
 
@@ -213,6 +215,7 @@ def _read(
         raise FokkerError(f"stride: {stride} is not a positive number; use 1 to keep every frame.")
     source = open_source(path, system, allow_cut=allow_cut)
     part = part_of(path, source.n_atoms, system)
+    check_symbols(path, source.elements, system)
     bonded = system.length_unit == "nm" and system.dim == 3 and len(part.bonds) > 0
     usual, step = None, source.rounding
     kept = [np.empty((0, system.n_beads, system.dim), np.float32)]
@@ -253,14 +256,16 @@ def _whole(
     lengths = checks.bond_lengths(frames, part.bonds)
     limit = np.full(len(frames), np.inf)
     overall = usual.overall if usual else checks.usual_bond_lengths(lengths).overall
-    if part.chemical and not allow_failed:
-        checks.check_units(path, overall)
+    if not allow_failed:
+        check_scale(path, lengths, part)
     if cells is not None:
         limit = checks.half_box(cells, overall)
         broken = np.asarray((lengths > limit[:, None]).any(axis=1))
         if broken.any():
             frames = checks.make_whole(frames, cells, broken, part.bonds)
             lengths = checks.bond_lengths(frames, part.bonds)
+    if usual is None and not allow_failed:
+        check_lengths(path, lengths, part)
     usual = usual or checks.usual_bond_lengths(lengths)
     if not allow_failed:
         checks.check_whole(path, lengths, usual, limit, numbers, part.atoms[part.bonds])
@@ -275,11 +280,13 @@ def part_of(path: Path, n_atoms: int, system: System) -> Part:
         return _part_of_atoms(mapping)
     each = np.arange(system.n_beads)
     ones = np.ones(system.n_beads)
+    chemical, expected = _are_chemical(system), _expected(system)
+    names = tuple(Atom(b.name, b.element, b.residue, b.residue_index) for b in system.beads)
     if n_atoms == system.n_beads:
-        return Part(each, bonds, _are_chemical(system), each, each, ones)
+        return Part(each, bonds, chemical, each, each, ones, expected, names)
     if mapping is not None and n_atoms == mapping.n_atoms:
         atoms, beads = np.unique(np.array(mapping.indices), return_inverse=True)
-        return Part(atoms, beads[bonds], _are_chemical(system), beads, each, ones)
+        return Part(atoms, beads[bonds], chemical, beads, each, ones, expected)
     wanted = f"{system.n_beads} beads"
     if mapping is not None and mapping.n_atoms != system.n_beads:
         wanted += f" taken from {mapping.n_atoms} atoms"
@@ -299,7 +306,18 @@ def _part_of_atoms(mapping: Mapping) -> Part:
     weights = np.array(mapping.weights or (1.0,) * len(indices))
     weights = weights / np.repeat(np.add.reduceat(weights, starts), sizes)
     bonds, members = np.searchsorted(atoms, pairs), np.searchsorted(atoms, indices)
-    return Part(atoms, bonds, True, members, starts, weights)
+    expected = np.array(mapping.lengths or np.zeros(len(bonds)))
+    return Part(atoms, bonds, True, members, starts, weights, expected, mapping.atoms)
+
+
+def _expected(system: System) -> np.ndarray:
+    """Covalent length of the bonds of beads that are bonded atoms, nm; 0 for the others."""
+    mapping = system.mapping
+    if mapping is None or mapping.sizes:
+        return np.zeros(len(system.bonds))
+    known = dict(zip(map(frozenset, mapping.bonds), mapping.lengths, strict=False))
+    pairs = (frozenset(mapping.indices[i] for i in bond) for bond in system.bonds)
+    return np.array([known.get(pair, 0.0) for pair in pairs])
 
 
 def _are_chemical(system: System) -> bool:

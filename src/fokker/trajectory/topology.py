@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import FokkerError
-from ..system import Mapping, System
+from ..system import Atom, Mapping, System
 from ..units import ANGSTROM, thermal_energy
 from .beads import map_beads
+from .chemistry import understand
 from .contraction import contracted_bonds
 from .library import ascii_path, calling_mdtraj, check_file, file_suffix, quiet
 from .variables import collective_variables
@@ -80,6 +81,7 @@ def system_from_topology(
     if not (isfinite(temperature) and temperature > 0):
         raise FokkerError(f"temperature: {temperature} K is not positive; use for example 300.")
     topology = load_topology(path)
+    chemistry = understand(topology, path)
     beads = map_beads(topology, path, select=select, mapping=mapping)
     groups = [bead.atoms for bead in beads.members]
     chemical = np.array([(a.index, b.index) for a, b in topology.bonds], int).reshape(-1, 2)
@@ -87,6 +89,8 @@ def system_from_topology(
     if bonds is None:
         bonds = contracted_bonds(chemical, groups, topology.n_atoms)
     single = all(len(group) == 1 for group in groups)
+    inner = _molecule_bonds(chemical, groups, topology.n_atoms)
+    atoms = sorted({atom for group in (*groups, *inner) for atom in group})
     bare = System(
         name=name,
         dim=3,
@@ -98,10 +102,29 @@ def system_from_topology(
             indices=tuple(atom for group in groups for atom in group),
             sizes=() if single else tuple(len(group) for group in groups),
             weights=() if single else tuple(w for m in beads.members for w in m.weights),
-            bonds=_molecule_bonds(chemical, groups, topology.n_atoms),
+            bonds=inner,
+            lengths=tuple(round(chemistry.lengths.get(frozenset(pair), 0.0), 4) for pair in inner),
+            atoms=tuple(_atom(topology.atom(i)) for i in atoms),
         ),
     )
     return bare.model_copy(update={"collective_variables": collective_variables(topology, bare)})
+
+
+def topology_notes(path: Path, system: System) -> list[str]:
+    """What was guessed of the atoms of a system that its topology does not state.
+
+    Raises
+    ------
+    FokkerError
+        On a bad file.
+    """
+    atoms = set(system.mapping.indices) if system.mapping else set()
+    return understand(load_topology(path), path).notes(atoms)
+
+
+def _atom(atom: Any) -> Atom:
+    symbol = atom.element.symbol if atom.element is not None else ""
+    return Atom(atom.name, symbol, atom.residue.name, atom.residue.resSeq)
 
 
 def _molecule_bonds(

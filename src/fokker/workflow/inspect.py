@@ -22,7 +22,7 @@ from ..metrics import (
 from ..run.folder import RunFolder
 from ..run.loaded import load_run
 from ..system import CollectiveVariable, System
-from ..trajectory import Trajectory, box_of
+from ..trajectory import Trajectory, box_of, topology_notes
 from ..units import BOLTZMANN
 
 
@@ -81,7 +81,11 @@ def inspect(
         "effective_frames": effective,
         "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
         "chiral_centres": [system.beads[c[0]].label for c in chiral_hands(system, frames)],
-        "warnings": [*trajectory.notes, *suspicions(Evidence(system, frames, effective))],
+        "warnings": [
+            *trajectory.notes,
+            *_guesses(config, system),
+            *suspicions(Evidence(system, frames, effective)),
+        ],
     }
 
 
@@ -104,6 +108,14 @@ def _source(config: Config, trajectory: Trajectory) -> dict[str, Any]:
         "box": box_of(resolve(names[0]), system) if options.without_forces else None,
         "force_map": options.force_map if options.forces else None,
     }
+
+
+def _guesses(config: Config, system: System) -> list[str]:
+    """What the topology leaves open."""
+    options = config.system
+    if not isinstance(options, MoleculeOptions):
+        return []
+    return topology_notes(resolve(options.topology), system)
 
 
 def _beads(system: System) -> list[dict[str, Any]]:
