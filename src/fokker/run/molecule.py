@@ -124,7 +124,7 @@ def molecule(run: Path, topology: Path, *, name: str | None = None) -> Path:
     structure = read_frames(topology, system, min_frames=1)[0]
     folder = RunFolder(run).of_molecule(system.name)
     if folder.molecule.exists():
-        if read_molecule(folder).system != system:
+        if not read_molecule(folder).system.describes(system):
             raise FokkerError(
                 f"{folder.path}: holds another molecule of that name; rename {topology.name} or "
                 "delete that folder."
