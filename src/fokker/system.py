@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -14,7 +14,16 @@ from .errors import FokkerError
 from .options import Options
 from .variables import KINDS, CollectiveVariable, neighbours_of, separations
 
-__all__ = ["Atom", "Bead", "CollectiveVariable", "Mapping", "Skeleton", "System", "Vocabulary"]
+__all__ = [
+    "Atom",
+    "Bead",
+    "CollectiveVariable",
+    "Mapping",
+    "Skeleton",
+    "System",
+    "Vocabulary",
+    "bead_labels",
+]
 
 
 class Bead(Options):
@@ -24,12 +33,31 @@ class Bead(Options):
     element: str = Field(default="C", description="element symbol, of the heaviest atom")
     residue: str = Field(default="MOL", description="residue name")
     residue_index: int = Field(default=1, description="residue number, as in the topology")
+    insertion_code: str = Field(default="", description="letter after the residue number")
+    chain: str = Field(default="", description="name of the chain, unique among those with it")
+    chain_index: int = Field(default=0, description="number of the chain in the topology, from 0")
     mass: float = Field(default=12.011, gt=0, description="amu")
 
     @property
     def label(self) -> str:
-        """Name that is unique in a chain, for example ``ALA2-CA``."""
-        return f"{self.residue}{self.residue_index}-{self.name}"
+        """Name in a chain, for example ``ALA2-CA``, or ``GLY100A-CA`` with an insertion code."""
+        return f"{self.residue}{self.residue_index}{self.insertion_code}-{self.name}"
+
+    @property
+    def place(self) -> tuple[int, int, str, str]:
+        """What the beads of one residue share."""
+        return self.chain_index, self.residue_index, self.insertion_code, self.residue
+
+
+def bead_labels(beads: Sequence[Bead]) -> tuple[str, ...]:
+    """One name a bead: its label, or ``B:ALA2-CA`` where chains have equal labels.
+
+    Names are equal only if one residue has two beads of one name.
+    """
+    plain = tuple(bead.label for bead in beads)
+    if len(set(plain)) == len(plain) or len({bead.chain_index for bead in beads}) == 1:
+        return plain
+    return tuple(f"{bead.chain}:{bead.label}" for bead in beads)
 
 
 class Atom(NamedTuple):
@@ -138,9 +166,15 @@ class System(Options):
         return tuple(bead.mass for bead in self.beads)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """One name a bead; see `bead_labels`."""
+        return bead_labels(self.beads)
+
+    @property
     def bond_labels(self) -> tuple[str, ...]:
         """One readable name a bond, for example ``ALA2-N ALA2-CA``."""
-        return tuple(f"{self.beads[i].label} {self.beads[j].label}" for i, j in self.bonds)
+        labels = self.labels
+        return tuple(f"{labels[i]} {labels[j]}" for i, j in self.bonds)
 
     def unit_of(self, variable: CollectiveVariable) -> str:
         """Unit of a collective variable; empty for a pure number."""

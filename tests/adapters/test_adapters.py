@@ -13,13 +13,13 @@ import pytest
 from safetensors import safe_open
 from typer.testing import CliRunner
 
-from fokker import FokkerError, load_run
+from fokker import FokkerError, load_run, preset
 from fokker.adapters.evaluator import BATCH, evaluator, potential
 from fokker.adapters.openmm_script import export_openmm
 from fokker.adapters.weights import export_weights
 from fokker.cli import app as command_line
 from fokker.dynamics import LangevinOptions, State
-from tests.helpers.engine_run import make_run, without_energy
+from tests.helpers.engine_run import EXPERT, make_run, without_energy
 from tests.helpers.tools import random_rotation
 
 
@@ -315,6 +315,41 @@ def test_the_exported_script_simulates(run, tmp_path):
     again = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert again.returncode == 2
     assert "already exists" in again.stderr
+
+
+def test_the_exported_script_simulates_molecules_of_equal_names(tmp_path):
+    """Two chains of one letter, an insertion code, and names that PDB has no room for."""
+    pytest.importorskip("openmm")
+    from openmm import app
+
+    from fokker.adapters.openmm import topology
+
+    rows = [(n, code, name) for n, code in ((1, " "), (1, "A")) for name in ("N", "CA", "C")]
+    lines = [
+        f"ATOM  {i + 1:5d}  {name:<3s} GLY L{n:4d}{code}   {1.4 * i:8.3f}{i % 2:8.3f}{0:8.3f}"
+        f"  1.00  0.00           {name[0]}"
+        for i, (n, code, name) in enumerate(rows * 2)
+    ]
+    (tmp_path / "md.pdb").write_text("\n".join([*lines[:6], "TER", *lines[6:], "END", ""]))
+    still = np.array([[0.14 * i, 0.1 * (i % 2), 0.0] for i in range(12)])
+    noise = np.random.default_rng(0).normal(0.0, 0.005, (1000, 12, 3))
+    np.save(tmp_path / "md.npy", (still + noise).astype(np.float32))
+    files = {"trajectory": [str(tmp_path / "md.npy")], "topology": str(tmp_path / "md.pdb")}
+    config = preset(
+        "molecule", "diffusion", {"system": {**files, "temperature": 300.0}, "experts": [EXPERT]}
+    )
+    run, out = make_run(tmp_path / "run", config), tmp_path / "exported"
+    result = CliRunner().invoke(command_line, ["export-openmm", str(run), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    arguments = [sys.executable, str(out / "simulate.py"), "--steps", "2", "--stride", "1"]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    of_run = topology(run)
+    for made in (of_run, app.PDBFile(str(out / "topology.pdb")).topology):
+        assert [len(list(chain.atoms())) for chain in made.chains()] == [6, 6]
+        residues = [(r.id, r.insertionCode.strip()) for r in made.residues()]
+        assert residues == [("1", ""), ("1", "A")] * 2
+    assert [chain.id for chain in of_run.chains()] == ["L", "A"]
 
 
 def test_export_openmm_refuses_in_one_sentence(run, loaded, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import fokker
+from fokker.config import Config
 from fokker.dataset.frames import prepare
 from fokker.dataset.source import load_trajectory
 from fokker.dataset.subject import describe, start_frames
@@ -25,10 +26,12 @@ from tests.helpers.tools import randomise
 NETWORK = {"name": "invariant", "width": 24, "depth": 2, "springs": "fitted", "potentials": 4}
 
 
-def make_run(out: Path) -> Path:
+EXPERT = {"interval": [0.0, 1.0], "kind": "energy", "network": NETWORK}
+
+
+def make_run(out: Path, config: Config | None = None) -> Path:
     """Write the run folder that training would, without the training."""
-    expert = {"interval": [0.0, 1.0], "kind": "energy", "network": NETWORK}
-    config = fokker.preset("alanine-dipeptide", "diffusion", {"experts": [expert]})
+    config = config or fokker.preset("alanine-dipeptide", "diffusion", {"experts": [EXPERT]})
     trajectory = load_trajectory(config)
     system = trajectory.system
     dataset = prepare(trajectory.positions[::10], system)

@@ -15,6 +15,7 @@ from fokker.metrics import evaluate
 from fokker.report import gather, write_report
 from fokker.system import Bead, Mapping, System
 from fokker.trajectory import read_molecule
+from fokker.units import BOLTZMANN
 from fokker.workflow.inspect import inspect
 from fokker.workflow.preset import preset
 
@@ -106,6 +107,32 @@ def test_bad_input_is_one_sentence(arguments, match):
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("n_frames", [1, 2, 30])
+def test_a_short_trajectory_is_shown_though_it_is_too_short_for_training(tmp_path, n_frames):
+    mdtraj.load(str(TRAJECTORY), top=str(TOPOLOGY))[:n_frames].save(str(tmp_path / "md.xtc"))
+    own = {"trajectory": [str(tmp_path / "md.xtc")], "topology": str(TOPOLOGY)}
+    variable = [{"kind": "distance", "beads": ["ACE1-CH3", "ALA2-CB"]}]
+    own |= {"temperature": 300.0, "collective_variables": variable}
+    found = inspect(preset("molecule", changes={"system": own}))
+    assert found["frames"] == n_frames
+    assert found["training_frames"] >= 1
+    assert len(found["beads"]) == 10
+    assert f"{n_frames} frame(s): training takes at least 100." in found["warnings"]
+
+
+def test_chains_are_shown(tmp_path):
+    lines = [line for line in Path(TOPOLOGY).read_text().splitlines() if line.startswith("ATOM")]
+    (tmp_path / "two.pdb").write_text("\n".join([*lines, *lines, "END", ""]))
+    frames = mdtraj.load(str(TRAJECTORY), top=str(TOPOLOGY))[:120].xyz
+    np.save(tmp_path / "two.npy", np.concatenate([frames, frames + 1.0], axis=1))
+    shown = call(
+        *("inspect", "molecule", "-f", tmp_path / "two.npy", "-p", tmp_path / "two.pdb"),
+        *("--temperature", 300),
+    )
+    assert "A (ACE1 to NME3, 10 beads), B (ACE1 to NME3, 10 beads)" in shown
+    assert "the beads are 2 molecules" in shown
+
+
 # --- suspicions -----------------------------------------------------------------------------------
 
 
@@ -126,6 +153,23 @@ def only(found: Evidence) -> str:
 
 def test_good_data_raise_no_suspicion(evidence):
     assert suspicions(evidence) == []
+
+
+@pytest.mark.parametrize(
+    ("kelvin", "match"),
+    [
+        (27.0, "if 27 is in degrees Celsius, give 300.15 K"),
+        (1.0, "colder"),
+        (3000.0, "hotter"),
+        (300.0, None),
+        (220.0, None),
+        (700.0, None),
+    ],
+)
+def test_temperatures_of_no_simulation(evidence, kelvin, match):
+    found = suspicions(changed(evidence, kT=kelvin * BOLTZMANN))
+    assert len(found) == (match is not None)
+    assert match is None or match in found[0]
 
 
 def test_few_frames(evidence):

@@ -118,7 +118,7 @@ def system(
 
 
 def topology(run: Run, *, copies: int = 1) -> app.Topology:
-    """Topology of the beads: one chain a copy, with bonds.
+    """Topology of the beads, copy after copy, with chains and bonds.
 
     Raises
     ------
@@ -128,17 +128,21 @@ def topology(run: Run, *, copies: int = 1) -> app.Topology:
     beads = molecule(run, "OpenMM").system
     made = app.Topology()
     for _ in range(copies):
-        _add_chain(made, beads)
+        _add_chains(made, beads)
     return made
 
 
-def _add_chain(made: app.Topology, beads: System) -> None:
-    chain = made.addChain()
-    atoms, last = [], None
+def _add_chains(made: app.Topology, beads: System) -> None:
+    chain = residue = before = None
+    atoms = []
     for bead in beads.beads:
-        if last is None or (last.name, last.id) != (bead.residue, str(bead.residue_index)):
-            last = made.addResidue(bead.residue, chain, id=str(bead.residue_index))
-        atoms.append(made.addAtom(bead.name, element(bead.element), last))
+        if before is None or bead.chain_index != before.chain_index:
+            chain = made.addChain(bead.chain or None)
+        if before is None or bead.place != before.place:
+            number = str(bead.residue_index)
+            residue = made.addResidue(bead.residue, chain, number, bead.insertion_code)
+        before = bead
+        atoms.append(made.addAtom(bead.name, element(bead.element), residue))
     for i, j in beads.bonds:
         made.addBond(atoms[i], atoms[j])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import FokkerError
@@ -14,7 +15,13 @@ from .evaluator import Run, molecule, potential, start_positions
 FILES = ("topology.pdb", "start.pdb", "simulate.py")
 
 
-def export_openmm(run: Run, out: Path, *, overwrite: bool = False) -> None:
+def export_openmm(
+    run: Run,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    on_message: Callable[[str], None] = lambda _: None,
+) -> None:
     """Write `topology.pdb`, `start.pdb` and `simulate.py`.
 
     The script makes its System from the checkpoint in the run folder, whose path it holds; nothing
@@ -28,6 +35,8 @@ def export_openmm(run: Run, out: Path, *, overwrite: bool = False) -> None:
         Folder, made if need be.
     overwrite
         Replace files that exist.
+    on_message
+        Told what PDB cannot hold and a file `.cif` beside does.
 
     Raises
     ------
@@ -50,7 +59,9 @@ def export_openmm(run: Run, out: Path, *, overwrite: bool = False) -> None:
             f"{out}: cannot be made ({error.strerror}); choose another folder."
         ) from error
     start = start_positions(loaded)
-    write_topology(out / "topology.pdb", loaded.system, start)
+    cut = write_topology(out / "topology.pdb", loaded.system, start)
+    if cut is not None:
+        on_message(cut)
     write_topology(out / "start.pdb", loaded.system, start)
     write_atomically(out / "simulate.py", script)
 

@@ -33,7 +33,7 @@ def export_openmm(
     from ..adapters.openmm_script import export_openmm as work
 
     with told(Stop()):
-        work(run, out, overwrite=overwrite)
+        work(run, out, overwrite=overwrite, on_message=console.print)
         console.print(f"ready: python {out / 'simulate.py'}")
 
 

@@ -100,6 +100,8 @@ def _facts(found: dict[str, Any]) -> Table:
         table.add_row("trajectory", f"{file['path']}: {file['frames']:,} frames read")
     if found["topology"] is not None:
         table.add_row("topology", f"{found['topology']}: {found['atoms']:,} atoms")
+        if len(found["chains"]) > 1:
+            table.add_row("chains", _listed(found["chains"]))
         of = "" if found["mapping"].endswith(".toml") else f" of {found['select']!r}"
         table.add_row("mapping", found["mapping"] + of)
         table.add_row("temperature", f"{found['temperature']:g} K (kT = {found['kT']:.4g} kJ/mol)")
@@ -119,6 +121,14 @@ def _facts(found: dict[str, Any]) -> Table:
     chiral = ", ".join(found["chiral_centres"]) or "no bead keeps one hand"
     table.add_row("chirality", chiral)
     return table
+
+
+def _listed(chains: list[dict[str, Any]]) -> str:
+    shown = [
+        f"{chain['name']} ({chain['first']} to {chain['last']}, {chain['beads']} beads)"
+        for chain in chains[:_SHOWN]
+    ]
+    return ", ".join(shown) + (", ..." if len(chains) > _SHOWN else "")
 
 
 def _beads(found: dict[str, Any]) -> Table:

@@ -60,7 +60,7 @@ def _bond_names(system: System) -> list[str]:
     names = []
     for i, j in system.bonds:
         a, b = system.beads[i], system.beads[j]
-        apart = a.residue_index != b.residue_index
+        apart = a.place != b.place
         names.append((" + " if apart else " ").join(sorted((a.name, b.name))))
     return names
 
@@ -260,9 +260,9 @@ class _Part:
 
 def _is_new(system: System, parts: list[_Part], held_out: bool) -> None:
     """Refuse a validation molecule that is trained on under another name."""
-    labels = [bead.label for bead in system.beads]
+    labels = system.labels
     for part in parts if held_out else ():
-        if len(part.training) and [bead.label for bead in part.system.beads] == labels:
+        if len(part.training) and part.system.labels == labels:
             raise FokkerError(
                 f"validation molecule {system.name!r} has the beads of {part.system.name!r}, which "
                 "is trained on; take it out of one of the two."

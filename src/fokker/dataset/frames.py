@@ -94,7 +94,8 @@ def split_blocks(
 ) -> tuple[Int[np.ndarray, " training"], Int[np.ndarray, " validation"]]:
     """Split a correlated trajectory in contiguous blocks of time, evenly spread for validation.
 
-    A random split of single frames would put near copies of validation frames into training.
+    A random split of single frames would put near copies of validation frames into training. Of
+    a single frame none is held out.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def split_blocks(
         raise FokkerError(f"validation fraction is {fraction}: choose a value between 0 and 0.5.")
     length = round(n_frames * fraction / n_blocks)
     if fraction > 0 and length == 0:
-        n_blocks, length = 1, max(1, round(n_frames * fraction))
+        n_blocks, length = 1, min(max(1, round(n_frames * fraction)), max(0, n_frames - 1))
     held_out = np.zeros(n_frames, dtype=bool)
     period = n_frames / n_blocks
     for block in range(n_blocks if length else 0):

@@ -56,7 +56,9 @@ def dataset_of(config: Config, trajectory: Trajectory, scaling: Scaling | None =
     )
 
 
-def load_trajectory(config: Config, system: System | None = None) -> Trajectory:
+def load_trajectory(
+    config: Config, system: System | None = None, *, min_frames: int = MIN_TRAINING_FRAMES
+) -> Trajectory:
     """Frames and system that a configuration names.
 
     Parameters
@@ -65,6 +67,8 @@ def load_trajectory(config: Config, system: System | None = None) -> Trajectory:
         The whole configuration.
     system
         That of a trained run, if there is one: its collective variables are then not chosen again.
+    min_frames
+        Fewest frames of a molecule.
 
     Raises
     ------
@@ -82,17 +86,17 @@ def load_trajectory(config: Config, system: System | None = None) -> Trajectory:
 
         return load_toy(options.name, seed=0)
     given = system or bare_system(options)
-    trajectory = _read(options, given)
+    trajectory = _read(options, given, min_frames)
     if system is not None or not options.collective_variables:
         return trajectory
     chosen = choose(options.collective_variables, _context(options, trajectory))
     return replace(trajectory, system=given.model_copy(update={"collective_variables": chosen}))
 
 
-def _read(options: MoleculeOptions, system: System) -> Trajectory:
+def _read(options: MoleculeOptions, system: System, min_frames: int) -> Trajectory:
     """Frames of the trajectory, then those with forces."""
     paths = [resolve(name) for name in options.without_forces]
-    fewest = 1 if options.forces else MIN_TRAINING_FRAMES
+    fewest = 1 if options.forces else min_frames
     parts, forces, lengths, notes = [], [], (), ()
     if paths:
         plain = read_with_topology(options, options.topology, paths, system, fewest)
@@ -107,10 +111,10 @@ def _read(options: MoleculeOptions, system: System) -> Trajectory:
         parts.append(labelled.positions)
         forces.append(labelled.forces)
         lengths = (*lengths, len(labelled.positions))
-    if sum(lengths) < MIN_TRAINING_FRAMES:
+    if sum(lengths) < min_frames:
         raise FokkerError(
             f"{', '.join(options.forces)}: {sum(lengths)} frame(s) in all, at least "
-            f"{MIN_TRAINING_FRAMES} are needed; give more frames."
+            f"{min_frames} are needed; give more frames."
         )
     return Trajectory(np.concatenate(parts), system, lengths, np.concatenate(forces), notes)
 
@@ -177,7 +181,7 @@ def file_pieces(trajectory: Trajectory) -> tuple[Float[np.ndarray, "_frames bead
 def _context(options: MoleculeOptions, trajectory: Trajectory) -> Context:
     system = trajectory.system
     return Context(
-        labels=tuple(bead.label for bead in system.beads),
+        labels=system.labels,
         masses=system.masses,
         neighbours=system.neighbours,
         segments=training_segments(trajectory, options.validation_fraction),

@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 from ..metrics import chiral_hands, distance
 from ..system import System
+from ..units import BOLTZMANN
+from .source import MIN_TRAINING_FRAMES
 
 FEW_FRAMES = 1000
 """Independent frames below which a model learns the noise of the trajectory."""
@@ -28,6 +30,11 @@ _CHIRAL = {
 }
 """Residues whose C-alpha has a hand."""
 
+_TEMPERATURES = (150.0, 1500.0)
+"""K, between which molecules are simulated."""
+
+_CELSIUS = 273.15
+
 _STIFF, _SOFT = 0.12, 0.4
 """Relative spread beyond which a bond of atoms, and one of larger beads, is called strange."""
 
@@ -43,12 +50,52 @@ class Evidence:
 
 def suspicions(evidence: Evidence) -> list[str]:
     """Every sentence that applies."""
-    checks = (_few, _duplicates, _masses, _solvent, _bonds, _parts, _distances, _hands, _kept)
+    checks = (
+        _too_few,
+        _few,
+        _duplicates,
+        _temperature,
+        _masses,
+        _solvent,
+        _bonds,
+        _parts,
+        _distances,
+        _hands,
+        _kept,
+    )
     return [text for check in checks for text in check(evidence)]
+
+
+def doubt_temperature(kT: float) -> str | None:
+    """Sentence on a thermal energy, kJ/mol, that no simulation of a molecule has."""
+    kelvin = kT / BOLTZMANN
+    low, high = _TEMPERATURES
+    if low <= kelvin <= high:
+        return None
+    if kelvin > high:
+        return f"{kelvin:.5g} K is hotter than molecules are simulated; give the temperature in K."
+    return (
+        f"{kelvin:.5g} K is colder than molecules are simulated; if {kelvin:.5g} is in degrees "
+        f"Celsius, give {kelvin + _CELSIUS:.5g} K."
+    )
+
+
+def _temperature(evidence: Evidence) -> Iterator[str]:
+    if evidence.system.mapping is not None:
+        doubt = doubt_temperature(evidence.system.kT)
+        yield from () if doubt is None else (doubt,)
+
+
+def _too_few(evidence: Evidence) -> Iterator[str]:
+    n = len(evidence.frames)
+    if evidence.system.mapping is not None and n < MIN_TRAINING_FRAMES:
+        yield f"{n} frame(s): training takes at least {MIN_TRAINING_FRAMES}."
 
 
 def _few(evidence: Evidence) -> Iterator[str]:
     n = evidence.effective_frames
+    if len(evidence.frames) < MIN_TRAINING_FRAMES:
+        return
     if n < FEW_VISITS:
         yield (
             f"about {n:.0f} independent frames: the slowest variable has hardly been sampled, and "

@@ -132,7 +132,8 @@ def chirality(
 
 def labels(system: System, groups: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
     """One unique name a group of beads, for example ``ALA2-N ALA2-CA``."""
-    names = [" ".join(system.beads[i].label for i in group) for group in groups]
+    beads = system.labels
+    names = [" ".join(beads[i] for i in group) for group in groups]
     if len(set(names)) == len(names):
         return tuple(names)
     # Beads without names of their own would share one entry of a table; their indices tell.

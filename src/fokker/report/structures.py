@@ -80,7 +80,7 @@ def structures(
         movie = _movie(system, shown["sim"], failed["sim"], chains)
     return {
         "elements": [bead.element for bead in system.beads],
-        "names": [bead.label for bead in system.beads],
+        "names": list(system.labels),
         "bonds": [list(bond) for bond in system.bonds],
         "variables": [variable.name for variable in _variables(system)],
         "states": _states(system, shown, values),

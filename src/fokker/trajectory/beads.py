@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import FokkerError
-from ..system import Bead
+from ..system import Bead, bead_labels
 from .beads_file import BeadsFile, read_beads_file
+from .identity import insertion_code
 from .library import quiet
 
 _ALPHA_CARBON = "CA"
@@ -71,7 +72,7 @@ def select_atoms(topology: Any, select: str) -> list[int]:
     """Atoms of a selection, in ascending order."""
     try:
         with quiet():
-            return [int(i) for i in topology.select(select)]
+            return sorted(int(i) for i in topology.select(select))
     # the selection is compiled to Python: it fails with nearly any exception
     except Exception as error:
         raise FokkerError(
@@ -137,11 +138,11 @@ def _from_file(topology: Any, path: Path, file: Path) -> Beads:
         members.append(
             _member(topology, path, atoms, name=each.name, residue=each.residue, mass=each.mass)
         )
-    labels = [member.bead.label for member in members]
+    labels = bead_labels([member.bead for member in members])
     double = next((label for label in labels if labels.count(label) > 1), None)
     if double is not None:
         raise FokkerError(f"{file}: two beads are called {double}; give them different names.")
-    return Beads(members, stated.bonded(file, tuple(labels)))
+    return Beads(members, stated.bonded(file, labels))
 
 
 def _member(
@@ -162,6 +163,9 @@ def _member(
         element=heaviest.element.symbol,
         residue=residue or found[0].residue.name,
         residue_index=found[0].residue.resSeq,
+        insertion_code=insertion_code(found[0].residue),
+        chain=found[0].residue.chain.chain_id or "",
+        chain_index=found[0].residue.chain.index,
         mass=mass or sum(weights),
     )
     return Member(bead, atoms, weights)

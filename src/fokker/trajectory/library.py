@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..errors import FokkerError
+from .titles import mended
 
 
 def _flush_output() -> None:
@@ -86,15 +87,21 @@ def _missing(error: ImportError) -> str:
 def ascii_path(path: Path) -> Iterator[str]:
     """Name of a file or folder for mdtraj, which takes ASCII and small suffixes: else a link to it.
 
-    The name is absolute, so that none is taken for a URL and fetched.
+    A GRO file with titles that mdtraj stumbles over is a copy without them. The name is absolute,
+    so that none is taken for a URL and fetched.
     """
     absolute = path.absolute()
-    if str(absolute).isascii() and absolute.name.endswith(file_suffix(path)):
+    suffix = file_suffix(path)
+    text = mended(path) if suffix == ".gro" and path.is_file() else None
+    if str(absolute).isascii() and absolute.name.endswith(suffix) and text is None:
         yield str(absolute)
         return
     with tempfile.TemporaryDirectory(prefix="fokker-") as folder:
-        suffix = file_suffix(path)
         link = Path(folder) / f"link{suffix if suffix.isascii() else ''}"
+        if text is not None:
+            link.write_text(text)
+            yield str(link)
+            return
         try:
             link.symlink_to(absolute)
         except OSError as error:

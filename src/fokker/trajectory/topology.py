@@ -11,11 +11,13 @@ from jaxtyping import Float, Int
 
 from ..errors import FokkerError
 from ..system import Atom, Mapping, System
-from ..units import ANGSTROM, thermal_energy
+from ..units import thermal_energy
 from .beads import map_beads
 from .chemistry import understand
 from .contraction import contracted_bonds
-from .library import ascii_path, calling_mdtraj, check_file, file_suffix, quiet
+from .identity import with_identities
+from .library import ascii_path, calling_mdtraj, check_file, file_suffix
+from .structure_text import beyond_pdb, cif_text, pdb_text
 from .variables import collective_variables
 
 if TYPE_CHECKING:
@@ -28,12 +30,9 @@ TOPOLOGIES = (
 )
 """Suffixes of topology files."""
 
-_LAST_SERIAL = 99_999
-"""Largest atom number that a PDB file can hold."""
-
 
 def load_topology(path: Path) -> Any:
-    """Topology of a file, an `mdtraj.Topology` of at least one atom.
+    """Topology of a file, an `mdtraj.Topology` of at least one atom, with chains told apart.
 
     Raises
     ------
@@ -50,6 +49,7 @@ def load_topology(path: Path) -> Any:
         import mdtraj
 
         topology: Any = mdtraj.load_topology(name)
+        topology = with_identities(topology, path, suffix)
     if topology.n_atoms == 0:
         raise FokkerError(f"{path}: the topology has no atoms; give a complete topology file.")
     return topology
@@ -145,15 +145,17 @@ def _molecule_bonds(
 
 
 def topology_of(system: System) -> "mdtraj.Topology":
-    """Topology of the beads: one chain, with bonds."""
+    """Topology of the beads with chains, residues and bonds."""
     import mdtraj
 
     topology = mdtraj.Topology()
-    chain = topology.add_chain()
-    residue = None
+    chain = residue = before = None
     for bead in system.beads:
-        if residue is None or (residue.name, residue.resSeq) != (bead.residue, bead.residue_index):
+        if before is None or bead.chain_index != before.chain_index:
+            chain = topology.add_chain(bead.chain or None)
+        if before is None or bead.place != before.place:
             residue = topology.add_residue(bead.residue, chain, resSeq=bead.residue_index)
+        before = bead
         try:
             element = mdtraj.element.get_by_symbol(bead.element)
         except KeyError:
@@ -164,15 +166,26 @@ def topology_of(system: System) -> "mdtraj.Topology":
     return topology
 
 
-def write_topology(path: Path, system: System, positions: Float[np.ndarray, "beads dim"]) -> None:
+def write_topology(
+    path: Path, system: System, positions: Float[np.ndarray, "beads dim"]
+) -> str | None:
     """Write the beads to a PDB file with a CONECT record for every bond.
 
-    The file appears complete or not at all, and replaces one of the same name.
+    What PDB has too few columns for, such as long names, is shortened there and written in full to
+    an mmCIF file beside it. Each file appears complete or not at all, and replaces one of the same
+    name.
 
     Parameters
     ----------
+    path
+        `NAME.pdb`; the other file is `NAME.cif`.
     positions
         Shape (beads, 3), nm.
+
+    Returns
+    -------
+    str or None
+        A sentence on what the PDB file does not hold.
 
     Raises
     ------
@@ -192,32 +205,25 @@ def write_topology(path: Path, system: System, positions: Float[np.ndarray, "bea
             f"{path}: a position is not finite or beyond 1000 nm, which a PDB file cannot hold; "
             f"give a frame that has not diverged."
         )
+    lost = beyond_pdb(system)
+    full = path.with_suffix(".cif")
+    elements = [atom.element.symbol for atom in topology_of(system).atoms]
+    if lost:
+        _write(full, cif_text(system, positions, elements))
+    _write(path, pdb_text(system, positions, elements, full.name))
+    return f"{path}: PDB cannot hold {' and '.join(lost)}; {full.name} does." if lost else None
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".fokker-", suffix=".pdb")
-        os.close(handle)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".fokker-", suffix=path.suffix)
         try:
-            _write_pdb(Path(name), system, positions)
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
             Path(name).replace(path)
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise FokkerError(f"{path}: the topology cannot be written ({error}).") from error
-
-
-def _write_pdb(path: Path, system: System, positions: np.ndarray) -> None:
-    """Atoms as mdtraj writes them; bonds here, because it leaves out those of standard residues."""
-    from mdtraj.formats import PDBTrajectoryFile
-
-    with quiet(), PDBTrajectoryFile(str(path), "w") as file:
-        file.write(positions / ANGSTROM, topology_of(system), ter=False)
-    atoms = [line for line in path.read_text().splitlines() if line.startswith("ATOM")]
-    bonds = [
-        "CONECT" + "".join(f"{serial + 1:5d}" for serial in (i, *neighbours[at : at + 4]))
-        for i, neighbours in enumerate(system.neighbours)
-        for at in range(0, len(neighbours), 4)
-        if max(i, *neighbours) < _LAST_SERIAL
-    ]
-    with path.open("w") as file:
-        file.write("\n".join([*atoms, *bonds, "END", ""]))
-        file.flush()
-        os.fsync(file.fileno())

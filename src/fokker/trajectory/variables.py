@@ -1,12 +1,13 @@
 """Collective variables of a molecule, chosen from its topology."""
 
 from collections.abc import Mapping
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import pi
 from typing import Any
 
 from ..system import CollectiveVariable, System
 from ..variables import longest_path, separation
+from .identity import insertion_code
 
 _MOST = 32
 """Dihedrals of a peptide that are taken at most, the backbone first."""
@@ -66,15 +67,19 @@ def _dihedrals(
 ) -> list[CollectiveVariable]:
     """Those whose atoms are all beads, residue by residue; `kinds` tell the atom that names it."""
     found = []
+    bonds = {frozenset((a.index, b.index)) for a, b in topology.bonds}
     for order, (kind, indices, centre) in enumerate(kinds):
         for atoms in indices:
-            if all(int(atom) in bead_of for atom in atoms):
+            bonded = not bonds or all(
+                frozenset(map(int, pair)) in bonds for pair in pairwise(atoms)
+            )
+            if bonded and all(int(atom) in bead_of for atom in atoms):
                 residue = topology.atom(int(atoms[centre])).residue
                 beads = tuple(bead_of[int(atom)] for atom in atoms)
                 found.append((residue.index, order, kind, residue, beads))
     found.sort(key=lambda item: item[:2])
     residues = [next(group)[3] for _, group in groupby(found, key=lambda item: item[0])]
-    labels = [f"{residue.name}{residue.resSeq}" for residue in residues]
+    labels = [f"{each.name}{each.resSeq}{insertion_code(each)}" for each in residues]
     name_of = {
         residue.index: label if labels.count(label) == 1 else f"{label} chain {residue.chain.index}"
         for residue, label in zip(residues, labels, strict=True)
@@ -114,7 +119,7 @@ def _ends(topology: Any, path: list[int], system: System) -> tuple[CollectiveVar
 
     if len(path) < 2:
         pairs = [(i, n - 1 - i) for i in range(min(2, n // 2))]
-        labels = [system.beads[i].label for i in range(n)]
+        labels = system.labels
         return tuple(distance(f"{labels[i]} {labels[j]}", i, j) for i, j in pairs)
     first, last = path[0], path[-1]
     ends = distance("end to end", first, last)

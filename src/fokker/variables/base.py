@@ -146,17 +146,31 @@ class AbstractChoice(Options):
 
 
 def find_bead(labels: tuple[str, ...], name: str) -> int:
-    """Index of the bead of that label, of that unique atom name, or of that number (from 0)."""
-    if name in labels:
-        return labels.index(name)
-    found = [i for i, label in enumerate(labels) if label.rpartition("-")[2] == name]
+    """Index of the bead of that label, with or without its chain, or of that atom name or number.
+
+    Raises
+    ------
+    FokkerError
+        If no bead, or more than one, has that name.
+    """
+    ways = (
+        [i for i, label in enumerate(labels) if label == name],
+        [i for i, label in enumerate(labels) if label.partition(":")[2] == name],
+        [i for i, label in enumerate(labels) if label.rpartition("-")[2] == name],
+    )
+    found = next((each for each in ways if each), [])
     if len(found) == 1:
         return found[0]
     if name.isdecimal() and int(name) < len(labels):
         return int(name)
-    if found:
+    if len({labels[i] for i in found}) > 1:
         several = ", ".join(labels[i] for i in found[:8])
         raise FokkerError(f"bead {name!r} is one of several: write {several} in full.")
+    if found:
+        numbers = ", ".join(map(str, found[:8]))
+        raise FokkerError(
+            f"bead {name!r}: several beads have that name; write its number instead ({numbers})."
+        )
     near = difflib.get_close_matches(name, labels, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(labels[:12])}."
     raise FokkerError(f"no bead {name!r}: {hint}")

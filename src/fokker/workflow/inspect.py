@@ -21,7 +21,7 @@ from ..metrics import (
 )
 from ..run.folder import RunFolder
 from ..run.loaded import load_run
-from ..system import CollectiveVariable, System
+from ..system import Bead, CollectiveVariable, System
 from ..trajectory import Trajectory, box_of, topology_notes
 from ..units import BOLTZMANN
 
@@ -41,12 +41,12 @@ def inspect(
     Returns
     -------
     dict
-        Plain data: `files` with their frames, `topology`, `atoms`, `beads` (label, element, mass in
-        amu, source atoms), `bonds` (mean, std, min and max length in nm), `temperature` (K), `kT`
-        (kJ/mol), `frames`, `box` (edge lengths in nm of the first frame, or None),
-        `correlation_time` (frames to an independent one, slowest collective variable),
-        `effective_frames`, `collective_variables`, `chiral_centres`, `training_frames`,
-        `validation_frames`, `warnings`.
+        Plain data: `files` with their frames, `topology`, `atoms`, `chains` (name, first and last
+        residue, number of beads), `beads` (label, element, mass in amu, source atoms), `bonds`
+        (mean, std, min and max length in nm), `temperature` (K), `kT` (kJ/mol), `frames`, `box`
+        (edge lengths in nm of the first frame, or None), `correlation_time` (frames to an
+        independent one, slowest collective variable), `effective_frames`, `collective_variables`,
+        `chiral_centres`, `training_frames`, `validation_frames`, `warnings`.
 
     Raises
     ------
@@ -57,7 +57,9 @@ def inspect(
     config = stored.config if stored is not None else what
     assert isinstance(config, Config)
     on_message("reading")
-    trajectory = load_trajectory(config, stored.system if stored is not None else None)
+    trajectory = load_trajectory(
+        config, stored.system if stored is not None else None, min_frames=1
+    )
     system, frames = trajectory.system, trajectory.positions
     on_message("correlation times")
     # Held-out frames too: without them the pieces may be shorter than the time that is sought.
@@ -70,6 +72,7 @@ def inspect(
         "system": system.name,
         "run": str(RunFolder(what).path) if isinstance(what, Path) else None,
         **_source(config, trajectory),
+        "chains": _chains(system),
         "beads": _beads(system),
         "bonds": _bonds(system, frames),
         "kT": system.kT,
@@ -80,7 +83,7 @@ def inspect(
         "correlation_time": inefficiency,
         "effective_frames": effective,
         "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
-        "chiral_centres": [system.beads[c[0]].label for c in chiral_hands(system, frames)],
+        "chiral_centres": [system.labels[c[0]] for c in chiral_hands(system, frames)],
         "warnings": [
             *trajectory.notes,
             *_guesses(config, system),
@@ -118,11 +121,27 @@ def _guesses(config: Config, system: System) -> list[str]:
     return topology_notes(resolve(options.topology), system)
 
 
+def _chains(system: System) -> list[dict[str, Any]]:
+    """Each chain by the first and the last of its residues."""
+    found: dict[int, list[Bead]] = {}
+    for bead in system.beads:
+        found.setdefault(bead.chain_index, []).append(bead)
+    return [
+        {
+            "name": beads[0].chain,
+            "first": beads[0].label.removesuffix(f"-{beads[0].name}"),
+            "last": beads[-1].label.removesuffix(f"-{beads[-1].name}"),
+            "beads": len(beads),
+        }
+        for beads in found.values()
+    ]
+
+
 def _beads(system: System) -> list[dict[str, Any]]:
     groups = system.mapping.groups if system.mapping else ((),) * system.n_beads
     return [
-        {"label": bead.label, "element": bead.element, "mass": bead.mass, "atoms": list(group)}
-        for bead, group in zip(system.beads, groups, strict=True)
+        {"label": label, "element": bead.element, "mass": bead.mass, "atoms": list(group)}
+        for label, bead, group in zip(system.labels, system.beads, groups, strict=True)
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..config import Config
 from ..dataset.subject import load_subject
+from ..dataset.suspicions import doubt_temperature
 from ..errors import FokkerError
 from ..run.folder import RunFolder
 from ..run.loaded import same_molecules, same_training, save_config
@@ -62,6 +63,10 @@ def train(
         scaling=None if base is None else base.scaling,
         on_message=on_message,
     )
+    if subject.system.mapping is not None:
+        doubt = doubt_temperature(subject.system.kT)
+        if doubt is not None:
+            on_message(f"warning: {doubt}")
     model = None
     if base is not None:
         model = base.model(config, subject)
@@ -73,7 +78,9 @@ def train(
         if parallel.is_primary():
             save_config(folder, config)
             if subject.structure is not None:
-                write_topology(folder.topology, subject.system, subject.structure)
+                cut = write_topology(folder.topology, subject.system, subject.structure)
+                if cut is not None:
+                    on_message(cut)
         folder.note(system=config.system.name, method=config.method)
         with _recorded(folder, config, devices, exists):
             train_model(
