@@ -115,7 +115,9 @@ def test_figures_are_of_the_frames_that_did_not_fail(training, good, stored):
     assert found["traces"]["values"][0] == [None] * 100
     assert None not in found["traces"]["values"][1]
     plots = Plots.model_validate(found)
-    assert "200 frames (simulation)" in free_energy_profiles(plots).caption
+    picture = free_energy_profiles(plots)
+    assert picture is not None
+    assert "200 frames (simulation)" in picture.caption
     assert contact_maps(plots) is not None
 
 

@@ -163,7 +163,7 @@ def labels(system: System, groups: Sequence[tuple[int, ...]]) -> tuple[str, ...]
 
 
 def _lost(block: np.ndarray) -> np.ndarray:
-    lost = ~np.isfinite(block).all(axis=(1, 2))
+    lost = np.asarray(~np.isfinite(block).all(axis=(1, 2)))
     if block.shape[1] > 1 and block.shape[2] == 3:
         lost |= (block == block[:, :1]).all(axis=(1, 2))
     return lost

@@ -59,7 +59,9 @@ def plane_metrics(
     bins = system.histogram_bins
     edges = {
         "js_data": data_edges(np.concatenate([s.plane for s in pooled]), axes, bins),
-        "js": joint_edges(*(s.plane[~s.failed] for s in (training, evaluated)), bins),
+        "js": joint_edges(
+            training.plane[~training.failed], evaluated.plane[~evaluated.failed], bins
+        ),
     }
     found: dict[str, Any] = {}
     for name, of_axes in edges.items():
