@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from test_metrics_folding import FOLDED, chain, independent
 
 from fokker.metrics import (
     GeometryLimits,
@@ -20,6 +19,7 @@ from fokker.report.contacts import contact_maps
 from fokker.report.figures import free_energy_profiles
 from fokker.report.records import Plots
 from fokker.trajectory import FrameWriter, read_frames
+from tests.metrics.test_folding import FOLDED, chain, independent
 
 SYSTEM = chain()
 CHAINS = 20

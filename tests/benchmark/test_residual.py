@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fokker.benchmark.numbers import RESIDUAL_TIME, residual_at
-from fokker.training_options import T_MIN
+from fokker.config import T_MIN
 from fokker.workflow.evaluate import residual_times
 
 RANGES = [(0.0, 1.0), (0.0, 0.1), (0.0, 0.03)]
