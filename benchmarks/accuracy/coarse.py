@@ -3,9 +3,10 @@
     python benchmarks/accuracy/coarse.py RUN [RUN ...]
 
 For each run prints a JSON line for its samples and for its simulation: the share of frames with the
-first collective variable above zero, beside that of the training frames; JS above its floor on
-8 x 8 bins against the training frames; and, of a simulation, a quarter of the same between the two
-halves of its chains, which is the noise of the simulation in that number.
+first collective variable above zero, of those that did not fail, beside that of the training
+frames; JS (`js_data`) above its floor on 8 x 8 bins against the training frames; and, of a
+simulation, a quarter of the same between the two halves of its chains, which is the noise of the
+simulation in that number.
 """
 
 import json
@@ -13,11 +14,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from of_runs import files_of
+from of_runs import files_of, frames_of
 
 from fokker.metrics import compare, compute
 from fokker.run.loaded import load_run
-from fokker.trajectory import read_frames
 from fokker.workflow.evaluate import baseline_of
 
 BINS = 8
@@ -32,15 +32,16 @@ def main() -> None:
 
         def excess(data: np.ndarray, frames: np.ndarray, of=system) -> float:
             found = compare(of, data, frames)
-            return found["js"] - found["js_floor"]
+            return found["js_data"] - found["js_data_floor"]
 
         def share(frames: np.ndarray, of=system) -> float:
-            return float((compute(of.collective_variables[0], frames) > 0).mean())
+            values = compute(of.collective_variables[0], frames)
+            return float((values[np.isfinite(values)] > 0).mean())
 
         for kind, file in files_of(loaded).items():
             if not file.exists():
                 continue
-            frames = read_frames(file, system)
+            frames = frames_of(loaded, file)
             row = {
                 "run": name,
                 "frames": kind,

@@ -4,17 +4,16 @@
 
 The floor falls with the count and the error of a model does not, so a ratio says little without it.
 For each run prints a JSON line: of `samples.xtc` (`iid`) and `simulation.xtc` (`sim`) the mean over
-parts of the frames, spread evenly over all of them, of JS, its floor and their ratio.
+parts of the frames, spread evenly over all of them, of JS (`js_data`), its floor and their ratio.
 """
 
 from pathlib import Path
 
 import numpy as np
-from of_runs import files_of, print_each
+from of_runs import files_of, frames_of, print_each
 
 from fokker.metrics import compare
 from fokker.run.loaded import LoadedRun, load_run
-from fokker.trajectory import read_frames
 from fokker.workflow.evaluate import Baseline, baseline_of
 
 COUNTS = (20_000, 50_000, 120_000)
@@ -25,7 +24,7 @@ PARTS = 4
 def at_count(loaded: LoadedRun, baseline: Baseline, frames: np.ndarray, n: int) -> dict:
     """Means over parts of n frames."""
     parts = len(frames) // n
-    keys = ("js", "js_floor", "js_ratio")
+    keys = ("js_data", "js_data_floor", "js_data_ratio")
     rows = []
     for part in range(min(PARTS, parts)):
         chosen = frames[part::parts][:n]
@@ -40,7 +39,7 @@ def measure(run: Path) -> dict:
     baseline = baseline_of(loaded)
     found: dict = {"run": run.name}
     for kind, file in files_of(loaded).items():
-        frames = read_frames(file, loaded.system, allow_failed=True)
+        frames = frames_of(loaded, file)
         counts = [n for n in COUNTS if n <= len(frames)]
         found[kind] = {str(n): at_count(loaded, baseline, frames, n) for n in counts}
     return found

@@ -15,11 +15,10 @@ an axis, the mean over shifts of the bins, in units of 1e-4. Halves of a simulat
 from pathlib import Path
 
 import numpy as np
-from of_runs import files_of, print_each
+from of_runs import files_of, frames_of, print_each
 from perfect import Plane
 
 from fokker.run.loaded import load_run
-from fokker.trajectory import read_frames
 from fokker.workflow.evaluate import baseline_of
 
 BINS = (4, 8, 16, 32, 64)
@@ -50,7 +49,7 @@ def measure(run: Path) -> dict:
     for kind, file in files_of(loaded).items():
         if not file.exists():
             continue
-        frames = read_frames(file, loaded.system, allow_failed=True)
+        frames = frames_of(loaded, file)
         chains = (
             len(frames) if kind == "iid" else loaded.folder.read_record()["simulation"]["chains"]
         )

@@ -23,12 +23,11 @@ from pathlib import Path
 
 import numpy as np
 from counts import COUNTS
-from of_runs import files_of, print_each
+from of_runs import files_of, frames_of, print_each
 
 from fokker.metrics import compute, jensen_shannon, js_floor
 from fokker.metrics.divergence import joint_bins, joint_size
 from fokker.run.loaded import load_run
-from fokker.trajectory import read_frames
 from fokker.workflow.evaluate import baseline_of
 
 DRAWS = 24
@@ -39,7 +38,7 @@ PARTS = 16
 class Plane:
     """Periodic histograms of the first two collective variables.
 
-    As in the metrics, frames that are not finite are counted, in a bin of their own.
+    As in the metrics, frames that failed are counted, in a bin of their own.
     """
 
     def __init__(self, variables, bins: int) -> None:
@@ -104,7 +103,7 @@ def measure(run: Path) -> dict:
     for kind, file in files_of(loaded).items():
         if not file.exists():
             continue
-        values = plane.values(read_frames(file, system, allow_failed=True))
+        values = plane.values(frames_of(loaded, file))
         found["beside_reference"][kind] = beside_reference(plane, training, reference, values)
         if kind == "iid":
             sizes = len(training), len(reference)

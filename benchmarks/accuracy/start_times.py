@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fokker.metrics import compare, compute
+from fokker.metrics import compare, compute, failed_frames
 from fokker.run.loaded import LoadedRun, load_run
 from fokker.sampler import ReverseProcess, solve
 from fokker.workflow.evaluate import baseline_of
@@ -56,8 +56,9 @@ def main() -> None:
     for start in given.times:
         frames = samples(loaded, baseline.frames, start, given.n)
         found = compare(loaded.system, baseline.frames, frames, reference_frames=baseline.reference)
+        frames = frames[~failed_frames(loaded.system, frames, loaded.limits)]
         positive = (compute(loaded.system.collective_variables[0], frames) > 0).mean()
-        row = {"run": given.run.name, "start": start, "js_ratio": round(found["js_ratio"], 3)}
+        row = {"run": given.run.name, "start": start, "js_ratio": round(found["js_data_ratio"], 3)}
         print(json.dumps({**row, "positive": round(float(positive), 5)}), flush=True)
 
 

@@ -4,7 +4,8 @@
 
 For each run prints a JSON line: the folded fraction of the training frames with its standard error
 over their chains, that of the samples, of ten equal parts of the simulation (`simulation.xtc`, or
-another file of the run), and of its second half with its standard error over chains.
+another file of the run), and of its second half with its standard error over chains. Fractions are
+of the frames that did not fail; `failed` is the share of samples and simulation that did.
 """
 
 import argparse
@@ -14,14 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from fokker.dataset.source import load_trajectory
-from fokker.metrics import compute, folding_threshold, native_contacts
+from fokker.metrics import (
+    compute,
+    failed_frames,
+    folding_threshold,
+    mark_failed,
+    native_contacts,
+)
 from fokker.run.loaded import load_run
 from fokker.trajectory import read_frames
 
 
 def with_error(folded: np.ndarray) -> list[float]:
-    """Mean and standard error of an array of shape (frames, chains)."""
-    of_chains = folded.mean(axis=0)
+    """Mean and standard error of an array of shape (frames, chains), NaN in frames that failed."""
+    of_chains = np.nanmean(folded[:, np.isfinite(folded).any(axis=0)], axis=0)
     return [round(float(of_chains.mean()), 3), round(float(error(of_chains)), 3)]
 
 
@@ -41,14 +48,17 @@ def measure(run: Path, simulation: str) -> dict:
 
     def folded(name: str) -> np.ndarray:
         frames = read_frames(run / name, loaded.system, allow_failed=True)
-        return np.asarray(compute(variable, frames)) > threshold
+        failed = failed_frames(loaded.system, frames, loaded.limits)
+        values = compute(variable, mark_failed(frames, failed))
+        return np.where(np.isnan(values), np.nan, values > threshold)
 
-    along = folded(simulation).reshape(-1, n_chains)
+    samples, along = folded("samples.xtc"), folded(simulation).reshape(-1, n_chains)
     return {
         "run": run.name,
         "training": with_error((q > threshold).reshape(len(trajectory.lengths), -1).T),
-        "samples": round(float(folded("samples.xtc").mean()), 3),
-        "tenths": [round(float(part.mean()), 3) for part in np.array_split(along, 10)],
+        "samples": round(float(np.nanmean(samples)), 3),
+        "tenths": [round(float(np.nanmean(part)), 3) for part in np.array_split(along, 10)],
+        "failed": [round(float(np.isnan(part).mean()), 4) for part in (samples, along)],
         "second half": with_error(along[len(along) // 2 :]),
     }
 

@@ -46,7 +46,7 @@ from fokker.workflow import evaluate  # noqa: E402
 
 training.BLOCK = 20
 training.CHECKPOINT_SECONDS = 0.0
-evaluate.RESIDUAL_TIMES, evaluate.RESIDUAL_FRAMES = 3, 32
+evaluate.RESIDUAL_PER_DECADE, evaluate.RESIDUAL_FRAMES = 1, 32
 
 TRAIN = [
     *("train", "alanine-dipeptide", "-m", "mixture", "-s", "system.stride=20"),

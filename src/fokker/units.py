@@ -7,6 +7,10 @@ ANGSTROM = 0.1
 """One angstrom in nm."""
 
 
+FARTHEST = 1e3
+"""Largest coordinate of a frame that has not failed, in nm or the system's length unit."""
+
+
 def thermal_energy(temperature: float) -> float:
     """Thermal energy kT in kJ/mol of a temperature in K."""
     return BOLTZMANN * temperature

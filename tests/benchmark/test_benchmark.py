@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from fokker.benchmark import Budget, Plan
 from fokker.benchmark import run as run_plan
 from fokker.benchmark.calibration import calibrate
-from fokker.benchmark.numbers import _bond
+from fokker.benchmark.numbers import RESIDUAL_TIME, _bond
 from fokker.benchmark.plan import same_weights, with_steps
 from fokker.cli import app
 from fokker.cli.benchmark import _pieces
@@ -70,7 +70,15 @@ def test_table_has_every_row_and_file(finished):
     table = json.loads((finished / "table.json").read_text())
     assert tuple(table["rows"]) == ROWS
     for name in ROWS:
-        for key in ("iid_js", "sim_js", "iid_pmf", "sim_pmf", "sim_failed", "steps_per_second"):
+        for key in (
+            "iid_js_data",
+            "iid_js",
+            "sim_js",
+            "iid_pmf",
+            "sim_pmf",
+            "sim_failed",
+            "steps_per_second",
+        ):
             assert table["rows"][name][key]["mean"] is not None
     assert table["rows"]["half"]["steps"]["mean"] == 3 * 10
     assert table["floor"]["sim_js"]["mean"] > 0
@@ -91,6 +99,11 @@ def test_residuals_against_time_are_those_of_the_cells(finished):
     cell = json.loads((finished / "half-0" / "metrics.json").read_text())["residual"]
     curve = table["residuals"]["half"]
     assert (curve["t"], curve["rms"]) == (cell["t"], cell["rms"])
+    for name in ROWS[1:]:
+        of_row = table["residuals"][name]
+        at = of_row["t"].index(RESIDUAL_TIME)
+        assert table["rows"][name]["residual"]["mean"] == pytest.approx(of_row["rms"][at])
+    assert table["columns"]["residual"] == f"FP residual at t = {RESIDUAL_TIME:g}"
     svg = (finished / "residuals.svg").read_text()
     assert ">half<" in svg
     assert ">two-for-one<" not in svg  # the weights, and so the line, of diffusion

@@ -258,7 +258,7 @@ def test_page_tells_what_failed(page):
     assert "0 of 300 iid frames failed" in text
     assert "2 of 100 chains diverged" in text
     assert "2 of 100, at step 120,500, 733,000" in text
-    assert "not finite: 4 frames (simulation)" in text
+    assert "because they failed: 4 frames (simulation)" in text
     assert "100 chains, all started from a frame with phi > 0." in text
     assert "0 % of their frames failed." in text
     assert "0 % / 1.00 %" in text  # failed frames, iid / sim
@@ -269,7 +269,7 @@ def test_page_has_the_key_numbers(page, results):
     text = Reader(page).text
     metrics = json.loads(results["metrics.json"])
     for name in ("iid", "sim"):
-        for key in ("js", "js_floor", "pmf", "pmf_floor"):
+        for key in ("js_data", "js_data_floor", "js", "js_floor", "pmf", "pmf_floor"):
             assert f"{metrics[name][key]:.3g}" in text
     for words in ("langevin, dt 0.002, friction 1.0", "score at t = 1 × 10⁻⁵, conservative"):
         assert words in text
@@ -457,7 +457,7 @@ def test_infinite_distances_are_not_shown_as_missing():
     )
     (table,) = content.tables(metrics, None)
     assert table.rows[0].cells[0]["w1"] == "∞"
-    assert table.worst == ["simulation: infinite, because frames are not finite"]
+    assert table.worst == ["simulation: infinite, because frames failed"]
 
 
 @pytest.mark.parametrize(

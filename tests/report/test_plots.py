@@ -161,14 +161,19 @@ def test_a_set_without_any_finite_frame_is_null_and_not_an_error():
     assert not np.any(bond["density"]["sim"])
 
 
-def test_wild_frames_do_not_squeeze_the_axis_and_are_told():
+@pytest.mark.parametrize("true", ["data", "reference"])
+def test_wild_frames_do_not_squeeze_the_axis_and_are_told(true):
+    """Beyond the limits of the data they failed; without data nothing says so."""
     rng = np.random.default_rng(2)
     data = two_beads(0.15 + 0.003 * rng.normal(size=2000))
     wild = two_beads(np.where(np.arange(1000) < 100, 50.0, 0.15 + 0.003 * rng.normal(size=1000)))
-    bond = gather(chain(2), {"data": data, "sim": wild})["bonds"]["MOL1-C0 MOL1-C1"]
+    plots = gather(chain(2), {true: data, "sim": wild})
+    bond = plots["bonds"]["MOL1-C0 MOL1-C1"]
     width = np.ptp(np.quantile(data[:, 1, 0], [0.0005, 0.9995]))
     assert bond["edges"][-1] - bond["edges"][0] < 3.5 * width
-    assert bond["beyond"]["sim"] == pytest.approx(0.1, abs=1e-3)
+    told = 1000 * bond["beyond"]["sim"] + plots["not_finite"]["sim"]
+    assert told == pytest.approx(100, abs=2)
+    assert plots["not_finite"]["sim"] == (100 if true == "data" else 0)
 
 
 def test_profile_tells_the_share_beyond_its_limits():

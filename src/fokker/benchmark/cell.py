@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import T_MIN, Config, SimulationOptions
 from ..dataset.subject import NO_START_FRAMES
-from ..metrics import compare
+from ..metrics import compare, judged_js
 from ..run.folder import RunFolder
 from ..run.loaded import load_run, save_config
 from ..run.molecule import default_molecules
@@ -179,7 +179,7 @@ def _scan(folder: RunFolder, config: Config, stop: Stop | None, show: Show) -> S
         _simulate(folder.path, trial, out, stop, show, f"scan t = {t:g}")
         data = data or baseline_of(loaded)
         found = read_frames(out, loaded.system, allow_failed=True)
-        js = compare(loaded.system, data.frames, found)["js"]
+        js = judged_js(compare(loaded.system, data.frames, found)).js
         tried = {**tried, f"{t:g}": 1.0 if js is None else js}
         folder.note(scan=tried)
         out.unlink()

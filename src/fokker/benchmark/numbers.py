@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..errors import FokkerError
+from ..metrics import judged_js
 from ..run.folder import RunFolder, write_atomically
 
 FILE = "cell.json"
 
 RESIDUAL_TIME = 1e-3
-"""Diffusion time at which the table states the Fokker-Planck residual."""
+"""Diffusion time at which the table states the Fokker-Planck residual of every method."""
 
 Values = dict[str, float | None]
 
@@ -26,7 +30,7 @@ class Numbers(NamedTuple):
     molecule
         Its name; empty if there is one.
     values
-        By column, but for those that need another cell.
+        By column, but for those that need another cell and the residual.
     floor
         What a perfect model would score, by column.
     residual
@@ -82,6 +86,26 @@ def judged(cell: Path) -> tuple[Path, ...]:
     return tuple(folder.of_molecule(name).path for name in names)
 
 
+def residual_at(residual: dict[str, list[float]] | None, t: float = RESIDUAL_TIME) -> float | None:
+    """Root mean square of the residual at one time, the same for all methods.
+
+    An evaluation of an earlier version had other times in each method: it is interpolated between
+    the two nearest, the logarithm of one linear in that of the other.
+
+    Returns
+    -------
+    float or None
+        None if there is no residual, or none on both sides of the time.
+    """
+    if not residual or t in residual.get("not_finite", []):
+        return None
+    order = np.argsort(residual["t"])
+    times, rms = (np.asarray(residual[key])[order] for key in ("t", "rms"))
+    if not times[0] <= t <= times[-1]:
+        return None
+    return float(np.exp(np.interp(math.log(t), np.log(times), np.log(rms))))
+
+
 def _training_seconds(cell: Path) -> float | None:
     """Time of the optimiser steps alone, from the training log."""
     log = RunFolder(cell).training_log
@@ -118,6 +142,7 @@ def _values(cell: Path, metrics: dict[str, Any], record: dict[str, Any]) -> Valu
     for kind in ("iid", "sim"):
         found = metrics[kind]
         values |= {f"{kind}_js": found["js"], f"{kind}_pmf": found["pmf"]}
+        values |= {f"{kind}_js_data": judged_js(found).js}
         values |= {f"{kind}_bond": _bond(found["bonds"], "w1")}
         values |= {f"{kind}_failed": 100.0 * found["failed_fraction"]}
         least = min(found["chirality"].values(), default=None)
@@ -127,7 +152,6 @@ def _values(cell: Path, metrics: dict[str, Any], record: dict[str, Any]) -> Valu
         "diverged": simulation["diverged"],
         "first_divergence": first[0] if first else None,
         "force_time": simulation.get("t"),
-        "residual": _residual(metrics.get("residual")),
         "steps": record.get("training", {}).get("steps"),
         "training_seconds": _training_seconds(cell),
         "sampling_seconds": record["sampling"]["seconds"],
@@ -140,6 +164,7 @@ def _floor(metrics: dict[str, Any]) -> Values:
     for kind in ("iid", "sim"):
         found = metrics[kind]
         values |= {f"{kind}_js": found["js_floor"], f"{kind}_pmf": found["pmf_floor"]}
+        values |= {f"{kind}_js_data": judged_js(found).floor}
         values |= {f"{kind}_bond": _bond(found["bonds"], "floor")}
     return values
 
@@ -150,10 +175,3 @@ def _bond(bonds: dict[str, dict[str, float | None]], key: str) -> float | None:
     found = [bonds[label][key] for label in peptide or bonds]
     known = [1e3 * value for value in found if value is not None]
     return statistics.fmean(known) if known and len(known) == len(found) else None
-
-
-def _residual(residual: dict[str, Any] | None) -> float | None:
-    if not residual:
-        return None
-    nearest = min(range(len(residual["t"])), key=lambda i: abs(residual["t"][i] - RESIDUAL_TIME))
-    return residual["rms"][nearest]

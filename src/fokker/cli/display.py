@@ -29,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import FokkerError
+from ..metrics.judged import judged_js
 from ..runtime import parallel
 from ..runtime.interruption import Interrupted, Stop
 
@@ -166,7 +167,7 @@ def monitor(progress: SimulationProgress) -> str:
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
-    """JS and PMF error of samples and simulation, with floors and failures.
+    """JS (that a model is judged by) and PMF error of both sets, with floors and failures.
 
     Where there are reference frames the training frames are compared with them too: what frames of
     the same dynamics score, a yardstick that owes nothing to the model.
@@ -178,14 +179,15 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     for against, rows in ((metrics.get("against", "training"), metrics), ("reference", reference)):
         for kind in ("training", "iid", "sim"):
             row = rows.get(kind)
-            if row and row["js"] is not None:
+            found = judged_js(row or {})
+            if row and found.js is not None:
                 table.add_row(
                     "data" if kind == "training" else kind,
                     against,
                     f"{row['n']:,}",
-                    f"{row['js']:.4f}",
-                    f"{row['js_floor']:.4f}",
-                    f"{row['js_ratio']:.2f}" if row["js_ratio"] else "",
+                    f"{found.js:.4f}",
+                    _decimals(found.floor),
+                    f"{found.ratio:.2f}" if found.ratio else "",
                     f"{row['pmf']:.3f}",
                     f"{row['pmf_floor']:.3f}",
                     f"{row['failed_fraction']:.2%}",
@@ -197,11 +199,11 @@ def few_chains(metrics: dict[str, Any]) -> str | None:
     """How much of the simulation's multiple of the floor few chains make; None if unseen."""
     from ..metrics.noise import seen_noise
 
-    sim = metrics.get("sim") or {}
-    share = seen_noise(sim.get("js_noise"), sim.get("js_floor"))
+    sim = judged_js(metrics.get("sim") or {})
+    share = seen_noise(sim.noise, sim.floor)
     if share is None:
         return None
-    of = f"{share:.2f} of the simulation's {sim['js_ratio']:.2f}"
+    of = f"{share:.2f} of the simulation's {sim.ratio:.2f}"
     return f"{of} is that its chains are few: more or longer ones lower it"
 
 
@@ -225,7 +227,7 @@ def molecules_table(summary: dict[str, Any]) -> Table:
     def cells(tables: dict[str, Any]) -> list[str]:
         iid, sim = (tables.get(kind) or {} for kind in ("iid", "sim"))
         return [
-            *(_decimals(each.get(key)) for each in (iid, sim) for key in ("js", "js_floor")),
+            *(_decimals(value) for each in (iid, sim) for value in _pair(each)),
             " / ".join(_percent(each.get("chirality")) for each in (iid, sim)),
             " / ".join(_percent(each.get("failed_fraction")) for each in (iid, sim)),
         ]
@@ -236,6 +238,11 @@ def molecules_table(summary: dict[str, Any]) -> Table:
     for name in ("mean", "std"):
         table.add_row(name, "", *cells(summary[name]), "")
     return table
+
+
+def _pair(table: dict[str, Any]) -> tuple[float | None, float | None]:
+    found = judged_js(table)
+    return found.js, found.floor
 
 
 def _decimals(value: float | None) -> str:

@@ -4,6 +4,7 @@ from ..variables import angle, dihedral, distance, triple_product
 from .collective_variables import compute, compute_all
 from .correlation import slowest_inefficiency, statistical_inefficiency
 from .divergence import (
+    data_edges,
     jensen_shannon,
     jensen_shannon_error,
     joint_bins,
@@ -29,7 +30,16 @@ from .free_energy import (
     free_energy_1d,
     free_energy_2d,
 )
-from .geometry import GeometryLimits, chiral_hands, chirality, failed_frames, finite_frames
+from .geometry import (
+    GeometryLimits,
+    chiral_hands,
+    chirality,
+    failed_frames,
+    finite_frames,
+    lost_frames,
+    mark_failed,
+)
+from .judged import Judged, judged_js
 from .noise import js_noise
 from .summary import compare, evaluate
 from .temperature import Temperature, kinetic_temperature
@@ -40,6 +50,7 @@ __all__ = [
     "FreeEnergy1D",
     "FreeEnergy2D",
     "GeometryLimits",
+    "Judged",
     "Temperature",
     "angle",
     "chiral_hands",
@@ -50,6 +61,7 @@ __all__ = [
     "contact_pairs",
     "contact_probabilities",
     "contact_reach",
+    "data_edges",
     "dihedral",
     "distance",
     "evaluate",
@@ -67,7 +79,10 @@ __all__ = [
     "joint_size",
     "js_floor",
     "js_noise",
+    "judged_js",
     "kinetic_temperature",
+    "lost_frames",
+    "mark_failed",
     "native_contacts",
     "pmf_bins",
     "pmf_error",

@@ -1,8 +1,19 @@
-"""Standard errors by the block bootstrap.
+r"""Errors by the block bootstrap: half the width of an interval that holds 68 per cent.
 
-Frames near in time are alike, so whole blocks of a correlation time are drawn with replacement,
-from the training and from the evaluated frames; the error of a metric is its standard deviation
-over the draws. Near its floor a distance cannot spread freely, and the error is a little too large.
+Frames near in time are alike, so whole blocks of time are drawn with replacement, from the training
+and from the evaluated frames; the error of a metric is its standard deviation over the draws. Near
+its floor a distance cannot spread freely, and the error is a little too large.
+
+Three things make such an error too small, and it is widened by what they cost the mean of a set of
+n blocks:
+
+- The end of a block goes on in the next. If the correlation decays exponentially, the variance of
+  the mean of a block of length L times L is short of its limit by the factor `1 - b / L`, with
+  `b = (g^2 - 1) / (2 g)` and g the statistical inefficiency (Flyvbjerg and Petersen, J. Chem. Phys.
+  91, 461 (1989)). Blocks are far longer than g where there are the frames for it: of n independent
+  frames there are `n^(1/2)` blocks. Whole chains, where there are many, have no such ends.
+- Blocks are compared with their own mean, which takes 1/n from their variance.
+- Few blocks do not know their spread: Student's t of n - 1 degrees of freedom.
 """
 
 from __future__ import annotations
@@ -12,10 +23,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 _MOST_BLOCKS = 256
 """More blocks than this are joined: the error is hardly better for them, only slower."""
+
+_MANY_CHAINS = 16
+"""From so many chains on each is a block, whatever is known of the correlation within it."""
 
 DRAWS = 64
 """Draws of an error: its own relative error is 9 per cent."""
@@ -25,13 +39,30 @@ _CELLS = 128
 
 
 class Blocks(NamedTuple):
-    """Block of each frame, shape (frames,), and how often each block is drawn, (draws, blocks)."""
+    """Blocks of frames, none of them empty, or one for no frames.
+
+    Attributes
+    ----------
+    index
+        Block of each frame, shape (frames,).
+    drawn
+        How often each block is drawn, shape (draws, blocks).
+    widening
+        By which a standard deviation over the draws becomes an error; see the module.
+    """
 
     index: Int[np.ndarray, " frames"]
     drawn: Float32[np.ndarray, "draws blocks"]
+    widening: float
 
 
-def blocks_of(n_frames: int, inefficiency: float, chains: int = 1, seed: int = 0) -> Blocks:
+def blocks_of(
+    n_frames: int,
+    inefficiency: float,
+    chains: int = 1,
+    seed: int = 0,
+    kept: Bool[np.ndarray, " frames"] | None = None,
+) -> Blocks:
     """Cut frames into blocks of time, chain by chain, and draw from them.
 
     Parameters
@@ -44,16 +75,45 @@ def blocks_of(n_frames: int, inefficiency: float, chains: int = 1, seed: int = 0
         Number of chains; 1 for one trajectory.
     seed
         Of the draws.
+    kept
+        Frames that the blocks are of; by default all.
     """
     times = -(-n_frames // chains)
-    per_chain = max(1, min(int(times / inefficiency), _MOST_BLOCKS // chains, times))
+    wanted = min(math.sqrt(n_frames / inefficiency), _MOST_BLOCKS)
+    per_chain = 1 if chains >= _MANY_CHAINS else max(1, min(int(wanted / chains), times))
     time, chain = np.divmod(np.arange(n_frames), chains)
-    index = chain * per_chain + time * per_chain // times
-    n_blocks = chains * per_chain
+    joined = max(1, -(-chains // _MOST_BLOCKS))
+    index = chain // joined * per_chain + time * per_chain // times
+    if kept is not None:
+        index = index[kept]
+    occupied, index = np.unique(index, return_inverse=True)
+    n_blocks = max(len(occupied), 1)
     drawn = np.random.default_rng(seed).multinomial(
         n_blocks, np.full(n_blocks, 1 / n_blocks), DRAWS
     )
-    return Blocks(index, drawn.astype(np.float32))
+    widening = _widening(n_blocks, inefficiency, times, per_chain)
+    return Blocks(index, drawn.astype(np.float32), widening)
+
+
+def _widening(n_blocks: int, inefficiency: float, times: int, per_chain: int) -> float:
+    """What the errors of the module make of a standard deviation; infinite for a single block."""
+    if n_blocks < 2:
+        return math.inf
+    # Chains are independent, so only the ends within a chain count.
+    seen = 1.0
+    if per_chain > 1:
+        ends = (inefficiency**2 - 1) / (2 * inefficiency * times)
+        seen = (1 - ends * per_chain) / (1 - ends)
+    return _student(n_blocks - 1) / math.sqrt(seen - 1 / n_blocks)
+
+
+def _student(freedom: int) -> float:
+    """Half width that holds 68.27 per cent (one standard deviation of a normal distribution).
+
+    The series of Abramowitz and Stegun, 26.7.5, right to 1.4 per cent at one degree of freedom and
+    to 0.1 beyond.
+    """
+    return 1 + 1 / (2 * freedom) + 1 / (4 * freedom**2) + 1 / (16 * freedom**3)
 
 
 def histogram_error(
@@ -61,7 +121,7 @@ def histogram_error(
     training: tuple[Int[np.ndarray, " training"], Blocks],
     evaluated: tuple[Int[np.ndarray, " frames"], Blocks],
 ) -> float | None:
-    """Standard error of a metric of two histograms.
+    """Error of a metric of two histograms.
 
     Parameters
     ----------
@@ -84,7 +144,7 @@ def histogram_error(
         _drawn_counts(bins, blocks, len(occupied))
         for bins, (_, blocks) in zip(parts, (training, evaluated), strict=True)
     )
-    return float(np.std(metric(p, q)))
+    return _widened(metric(p, q), training[1], evaluated[1])
 
 
 def wasserstein_error(
@@ -92,7 +152,7 @@ def wasserstein_error(
     evaluated: tuple[Float[np.ndarray, " frames"], Blocks],
     period: float | None = None,
 ) -> float | None:
-    """Standard error of `wasserstein_1d`, in the unit of the values.
+    """Error of `wasserstein_1d`, in the unit of the values.
 
     Returns
     -------
@@ -118,22 +178,49 @@ def wasserstein_error(
     if period is not None:
         difference = difference - np.median(difference, axis=1, keepdims=True)
     distances = width * np.abs(difference).sum(axis=1)
-    error = float(np.std(distances))
+    error = _widened(distances, training[1], evaluated[1])
     return error if math.isfinite(error) else None
 
 
 def mean_error(values: Float[np.ndarray, " frames"], blocks: Blocks) -> float | None:
-    """Standard error of the mean of finite values, in their unit; None if there is one block."""
+    """Error of the mean of finite values, in their unit; None if there is a single block.
+
+    What infinitely many draws would give.
+    """
     if not _enough(blocks):
         return None
-    n_blocks = blocks.drawn.shape[1]
-    sizes = np.bincount(blocks.index, minlength=n_blocks)
-    sums = np.bincount(blocks.index, weights=values, minlength=n_blocks)
-    return float(np.std((blocks.drawn @ sums) / (blocks.drawn @ sizes)))
+    deviations = np.bincount(blocks.index, weights=values - values.mean())
+    return blocks.widening * float(np.sqrt(np.sum(deviations**2))) / len(values)
+
+
+def rms_error(
+    training: tuple[Float[np.ndarray, "training_blocks columns"], Blocks],
+    evaluated: tuple[Float[np.ndarray, "blocks columns"], Blocks],
+) -> float | None:
+    """Error of the root mean square of the differences of many means.
+
+    Parameters
+    ----------
+    training, evaluated
+        Sum over the frames of each block, and the blocks.
+    """
+    if not _enough(training[1], evaluated[1]):
+        return None
+    means = [
+        blocks.drawn @ sums / (blocks.drawn @ np.bincount(blocks.index))[:, None]
+        for sums, blocks in (training, evaluated)
+    ]
+    distances = np.sqrt(np.mean((means[0] - means[1]) ** 2, axis=1))
+    return _widened(distances, training[1], evaluated[1])
 
 
 def _enough(*sets: Blocks) -> bool:
     return all(blocks.drawn.shape[1] > 1 for blocks in sets)
+
+
+def _widened(values: Float[np.ndarray, " draws"], *sets: Blocks) -> float:
+    # The set with fewer blocks is nearly always the one that the error comes from.
+    return max(blocks.widening for blocks in sets) * float(np.std(values))
 
 
 def _drawn_counts(bins: np.ndarray, blocks: Blocks, size: int) -> np.ndarray:

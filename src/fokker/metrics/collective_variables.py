@@ -8,6 +8,7 @@ from jaxtyping import Float
 from ..errors import FokkerError
 from ..system import CollectiveVariable, System
 from ..variables import KINDS
+from .geometry import lost_frames
 
 
 def compute(
@@ -25,7 +26,7 @@ def compute(
     Returns
     -------
     array of shape (frames,)
-        rad, nm or a pure number; not finite where a coordinate that is used is not finite.
+        rad, nm or a pure number; not finite where a frame holds no structure (`lost_frames`).
 
     Raises
     ------
@@ -38,7 +39,9 @@ def compute(
             f"collective variable {variable.name!r} is a {variable.kind} but the frames have "
             f"{frames.shape[-1]} dimension(s); use a distance or a coordinate"
         )
-    return kind.compute(frames, variable.indices, variable.values)
+    values = kind.compute(frames, variable.indices, variable.values)
+    lost = lost_frames(frames)
+    return np.where(lost, np.nan, values) if lost.any() else values
 
 
 def compute_all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from .wasserstein import wasserstein_1d
 def distribution(
     training: Float[np.ndarray, " training"],
     evaluated: Float[np.ndarray, " frames"],
-    reference: Float[np.ndarray, " reference"] | None,
+    pool: Sequence[Float[np.ndarray, " _"]],
     period: float | None,
     seed: int,
     blocks: tuple[Blocks, Blocks],
@@ -24,8 +25,10 @@ def distribution(
 
     Parameters
     ----------
-    training, evaluated, reference
-        Values; the reference is pooled with the training frames for the floor.
+    training, evaluated
+        Values of the frames that did not fail; there may be none of the evaluated ones.
+    pool
+        Values of the training and reference frames, for the floor.
     period
         Of an angle, in the unit of the values.
     seed
@@ -33,16 +36,19 @@ def distribution(
     blocks
         Of the training and of the evaluated frames, for the error.
     """
-    pool = training if reference is None else np.concatenate([training, reference])
-    w1 = wasserstein_1d(training, evaluated, period)
-    floor = wasserstein_floor(pool, len(training), len(evaluated), period, seed=seed)
+    both = min(len(training), len(evaluated)) > 0
+    w1 = wasserstein_1d(training, evaluated, period) if both else math.inf
+    floor = None
+    if both:
+        sizes = len(training), len(evaluated)
+        floor = wasserstein_floor(np.concatenate(pool), *sizes, period, seed=seed).mean
     mean, std = _moments(evaluated, period)
     training_mean, training_std = _moments(training, period)
     return {
         "w1": number(w1),
         "w1_error": wasserstein_error((training, blocks[0]), (evaluated, blocks[1]), period),
         "w1_relative": number(w1 / training_std) if training_std else None,
-        "floor": floor.mean,
+        "floor": floor,
         "mean": mean,
         "std": std,
         "training_mean": training_mean,

@@ -1,9 +1,10 @@
 r"""Distances between two histograms: Jensen-Shannon divergence and free-energy (PMF) error.
 
-Both follow the definitions of arXiv 2506.17139, with one addition: frames that failed are never
-dropped but fill one bin of their own, the last. A frame that fails can then never lower the
-Jensen-Shannon divergence from training data without failures: `d JS / d q_k = 1/2 log(q_k / m_k)`
-is nowhere larger than in a bin that p leaves empty. The PMF error has no such bound: it also
+Both follow the definitions of arXiv 2506.17139, with two additions. Its edges of the Jensen-Shannon
+histogram depend on both sets (`joint_edges`); those of `data_edges` do not. And frames that failed
+are never dropped but fill one bin of their own, the last. A frame that fails can then never lower
+the Jensen-Shannon divergence from training data without failures: `d JS / d q_k = 1/2 log(q_k /
+m_k)` is nowhere larger than in a bin that p leaves empty. The PMF error has no such bound: it also
 depends on how many bins the misplaced frames are spread over.
 """
 
@@ -14,11 +15,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
+from ..system import CollectiveVariable
+
 PMF_INNER_BINS = 62
 """Bins per axis of the PMF error between the limits; one outlier bin is added at each end."""
 
 PMF_EMPTY = 1e-6
 """Probability given to a bin that only one of the two sets occupies."""
+
+OUTLYING = 0.0005
+"""Share of the data beyond each end of the inner bins of `data_edges`."""
 
 
 def joint_edges(
@@ -28,8 +34,9 @@ def joint_edges(
 ) -> list[Float[np.ndarray, " edges"]]:
     """Bin edges of the Jensen-Shannon histogram: `bins` equal bins over the range of both sets.
 
-    Rows that are not finite have no say in the range. The caller leaves failed frames out as well:
-    one frame far away would stretch the range until all others share a bin, and hide every error.
+    Rows that are not finite have no say in the range, and the caller leaves failed frames out.
+    Still a few outliers of a variable stretch the range until all other frames share a bin, which
+    hides every error: a model is judged on `data_edges`.
     """
     edges = []
     for column in range(a.shape[1]):
@@ -40,9 +47,42 @@ def joint_edges(
     return edges
 
 
+def data_edges(
+    data: Float[np.ndarray, "frames variables"],
+    variables: Sequence[CollectiveVariable],
+    bins: int,
+) -> list[Float[np.ndarray, " _"]]:
+    """Bin edges that the evaluated frames have no say in.
+
+    A periodic variable has `bins` equal bins over its period. Any other has them over the data but
+    for the outermost 0.05 per cent at each end, which a few outliers cannot move, and one bin
+    beyond each end, up to infinity.
+
+    Parameters
+    ----------
+    data
+        Values of the training and reference frames, shape (frames, variables); rows that are not
+        finite have no say.
+    variables
+        Of the columns.
+    bins
+        Bins per variable, without the two outer ones.
+    """
+    edges = []
+    for column, variable in zip(data.T, variables, strict=True):
+        if variable.periodic:
+            edges.append(np.linspace(*variable.limits, bins + 1))
+            continue
+        finite = column[np.isfinite(column)]
+        low, high = np.quantile(finite, [OUTLYING, 1 - OUTLYING]) if finite.size else (0.0, 1.0)
+        inner = np.linspace(low, high if high > low else low + 1.0, bins + 1)
+        edges.append(np.concatenate([[-np.inf], inner, [np.inf]]))
+    return edges
+
+
 def joint_bins(
     values: Float[np.ndarray, "frames variables"],
-    edges: Sequence[Float[np.ndarray, " edges"]],
+    edges: Sequence[Float[np.ndarray, " _"]],
     failed: Bool[np.ndarray, " frames"],
 ) -> Int[np.ndarray, " frames"]:
     """Bin of each frame between the edges; failed or non-finite frames get the last index.
@@ -72,7 +112,7 @@ def pmf_bins(
     return _flatten(columns, [PMF_INNER_BINS + 2] * len(columns), values, failed)
 
 
-def joint_size(edges: Sequence[Float[np.ndarray, " edges"]]) -> int:
+def joint_size(edges: Sequence[Float[np.ndarray, " _"]]) -> int:
     """Number of bins of the Jensen-Shannon histogram, the failed bin included."""
     return int(np.prod([len(edge) - 1 for edge in edges])) + 1
 

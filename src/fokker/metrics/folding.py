@@ -11,6 +11,8 @@ square of the difference of contact probabilities over all these pairs.
 Here frames are few in another way than elsewhere: a chain folds rarely, and its frames are far from
 independent. So errors are those of a block bootstrap, and the floors are for the number of
 *independent* frames of both sets, not for the number of frames.
+
+Frames that failed are neither folded nor unfolded: everything here is of those that did not.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from jaxtyping import Bool, Float, Int
 
 from ..system import CollectiveVariable, System
 from ..variables import separations
-from .bootstrap import Blocks, mean_error
+from .bootstrap import Blocks, mean_error, rms_error
+from .geometry import lost_frames
 
 _FRAMES_PER_BLOCK = 500
 """Frames whose distances are held at a time."""
@@ -36,7 +39,7 @@ _BINS = 256
 
 @dataclass(frozen=True)
 class Sample:
-    """What folding needs of a set of frames.
+    """What folding needs of the frames of a set that did not fail.
 
     Attributes
     ----------
@@ -45,7 +48,7 @@ class Sample:
     frames
         Shape (frames, beads, dim), nm.
     q
-        Share of native contacts; nan in a frame that is not finite, which counts as unfolded.
+        Share of native contacts.
     blocks
         For the bootstrap.
     effective
@@ -61,7 +64,8 @@ class Sample:
     @functools.cached_property
     def touching(self) -> Float[np.ndarray, "blocks pairs"]:
         """Number of frames of each block in which each of `contact_pairs` touches."""
-        return _by_block(self.system, self.frames, self.blocks)
+        index, n_blocks = self.blocks.index, self.blocks.drawn.shape[1]
+        return _by_block(self.system, self.frames, index, n_blocks)
 
 
 def native_contacts(system: System) -> CollectiveVariable | None:
@@ -110,9 +114,13 @@ def contact_reach(system: System) -> float:
 def contact_probabilities(
     system: System, frames: Float[np.ndarray, "frames beads dim"]
 ) -> Float[np.ndarray, " pairs"]:
-    """Share of the frames in which each of `contact_pairs` touches."""
-    one = Blocks(np.zeros(len(frames), np.int64), np.ones((1, 1), np.float32))
-    return _by_block(system, frames, one)[0] / len(frames)
+    """Share of the frames that hold a structure in which each of `contact_pairs` touches.
+
+    Not a number if none does.
+    """
+    whole = frames[~lost_frames(frames)]
+    sums = _by_block(system, whole, np.zeros(len(whole), int), 1)[0]
+    return sums / len(whole) if len(whole) else np.full(len(sums), np.nan)
 
 
 def folding(
@@ -192,36 +200,25 @@ def _maps(
     # Contacts of one frame are drawn independently: their correlation changes the spread of the
     # floor, not its mean square.
     a, b = (rng.binomial(n, pool, (draws, len(pool))) / n for n in sizes)
-    error = None
-    if min(s.blocks.drawn.shape[1] for s in (pooled[0], evaluated)) > 1:
-        parts = [
-            s.blocks.drawn @ table / (s.blocks.drawn @ _sizes(s.blocks))[:, None]
-            for s, table in ((pooled[0], sums[0]), (evaluated, sums[-1]))
-        ]
-        error = float(np.std(rms(parts[0] - parts[1])))
     return {
         "contacts": float(rms(training / n_training - other / n)),
-        "contacts_error": error,
+        "contacts_error": rms_error((sums[0], pooled[0].blocks), (sums[-1], evaluated.blocks)),
         "contacts_floor": float(rms(a - b).mean()),
     }
 
 
 def _folded(sample: Sample, threshold: float) -> Bool[np.ndarray, " frames"]:
-    return sample.q > threshold  # not a number is not folded
-
-
-def _sizes(blocks: Blocks) -> Float[np.ndarray, " blocks"]:
-    return np.bincount(blocks.index, minlength=blocks.drawn.shape[1]).astype(np.float64)
+    return sample.q > threshold
 
 
 def _by_block(
-    system: System, frames: np.ndarray, blocks: Blocks
+    system: System, frames: np.ndarray, index: np.ndarray, n_blocks: int
 ) -> Float[np.ndarray, "blocks pairs"]:
     """Number of frames of each block in which each pair touches."""
     pairs, reach = contact_pairs(system), contact_reach(system)
-    total = np.zeros((blocks.drawn.shape[1], len(pairs)))
+    total = np.zeros((n_blocks, len(pairs)))
     # blocks of a simulation alternate, frame by frame; sorted, a part has few of them
-    order = np.argsort(blocks.index, kind="stable")
+    order = np.argsort(index, kind="stable")
     for start in range(0, len(frames), _FRAMES_PER_BLOCK):
         rows = order[start : start + _FRAMES_PER_BLOCK]
         part = frames[rows]
@@ -230,6 +227,6 @@ def _by_block(
             for axis in range(part.shape[-1]):
                 square += (part[:, pairs[:, 0], axis] - part[:, pairs[:, 1], axis]) ** 2
             touch = square < np.float32(reach**2)
-        found, first = np.unique(blocks.index[rows], return_index=True)
+        found, first = np.unique(index[rows], return_index=True)
         total[found] += np.add.reduceat(touch, first, axis=0, dtype=np.int32)
     return total

@@ -11,6 +11,7 @@ from pydantic import Field
 from ..errors import FokkerError
 from ..options import Options
 from ..system import System
+from ..units import FARTHEST
 from ..variables import distance, per_frame, triple_product
 
 CHIRAL_PURITY = 0.99
@@ -51,15 +52,20 @@ class GeometryLimits(Options):
         FokkerError
             If no frame is finite.
         """
-        finite = finite_frames(frames)
-        if not finite.any():
+        whole = ~lost_frames(frames)
+        if not whole.any():
             raise FokkerError(
                 f"none of the {len(frames)} training frames of {system.name!r} is finite; "
                 f"check the trajectory file"
             )
         if system.bonds:
-            return cls(bonds=tuple(_enlarged(distance(frames, b)[finite]) for b in system.bonds))
-        return cls(box=tuple(_enlarged(frames[finite, :, d]) for d in range(system.dim)))
+            return cls(bonds=tuple(_enlarged(distance(frames, b)[whole]) for b in system.bonds))
+        return cls(box=tuple(_enlarged(frames[whole, :, d]) for d in range(system.dim)))
+
+    @classmethod
+    def none(cls, system: System) -> GeometryLimits:
+        """No limits: only frames without a structure fail."""
+        return cls(bonds=((0.0, float(np.finfo(np.float64).max)),) * len(system.bonds))
 
 
 def finite_frames(frames: Float[np.ndarray, "frames beads dim"]) -> Bool[np.ndarray, " frames"]:
@@ -67,13 +73,22 @@ def finite_frames(frames: Float[np.ndarray, "frames beads dim"]) -> Bool[np.ndar
     return per_frame(lambda block: np.isfinite(block).all(axis=(1, 2)), frames)
 
 
+def lost_frames(frames: Float[np.ndarray, "frames beads dim"]) -> Bool[np.ndarray, " frames"]:
+    """Whether a frame holds no structure: it is not finite or, in 3 dimensions, its beads coincide.
+
+    The second is what an XTC file, which cannot hold NaN, keeps of the first.
+    """
+    return per_frame(_lost, frames)
+
+
 def failed_frames(
     system: System, frames: Float[np.ndarray, "frames beads dim"], reference: GeometryLimits
 ) -> Bool[np.ndarray, " frames"]:
     """Whether a frame failed.
 
-    A frame fails if a coordinate is not finite, if all its beads coincide, or if a bond (without
-    bonds: a coordinate) lies outside the limits.
+    A frame fails if it holds no structure (`lost_frames`), if it reaches too far to be stored in
+    every format, or if a bond (without bonds: a coordinate) lies outside the limits. Nothing else
+    decides what failed.
 
     Parameters
     ----------
@@ -84,14 +99,20 @@ def failed_frames(
     reference
         Limits of the training data.
     """
-    failed = ~finite_frames(frames)
-    if system.n_beads > 1:
-        failed |= per_frame(lambda block: (block == block[:, :1]).all(axis=(1, 2)), frames)
+    failed = lost_frames(frames)
+    failed |= per_frame(lambda block: (np.abs(block) > FARTHEST).any(axis=(1, 2)), frames)
     for bond, limits in zip(system.bonds, reference.bonds, strict=True):
         failed |= _outside(distance(frames, bond), limits)
     for axis, limits in enumerate(reference.box):
         failed |= _outside(frames[:, :, axis], limits).any(axis=1)
     return failed
+
+
+def mark_failed(
+    frames: Float[np.ndarray, "frames beads dim"], failed: Bool[np.ndarray, " frames"]
+) -> Float[np.ndarray, "frames beads dim"]:
+    """Frames with NaN in place of those that failed, the one form in which these go on."""
+    return np.where(failed[:, None, None], np.nan, frames) if failed.any() else frames
 
 
 def chiral_hands(
@@ -120,7 +141,7 @@ def chirality(
 ) -> dict[str, float]:
     """Fraction of frames with the hand of the training data, by the label of the centre.
 
-    Frames that are not finite count as having lost their hand.
+    Frames that hold no structure count as having lost their hand.
     """
     hands = chiral_hands(system, training_frames)
     names = labels(system, [centre[:1] for centre in hands])
@@ -140,6 +161,13 @@ def labels(system: System, groups: Sequence[tuple[int, ...]]) -> tuple[str, ...]
     return tuple(
         f"{name} ({'-'.join(map(str, group))})" for name, group in zip(names, groups, strict=True)
     )
+
+
+def _lost(block: np.ndarray) -> np.ndarray:
+    lost = np.asarray(~np.isfinite(block).all(axis=(1, 2)))
+    if block.shape[1] > 1 and block.shape[2] == 3:
+        lost |= (block == block[:, :1]).all(axis=(1, 2))
+    return lost
 
 
 def _enlarged(values: np.ndarray) -> tuple[float, float]:

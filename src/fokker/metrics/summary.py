@@ -1,14 +1,13 @@
 """All metrics of a set of frames in one table, ready to be written as JSON.
 
-The table has no nan and no infinity: a number that does not exist is None. In particular the
-Wasserstein distance of a set with frames that are not finite is infinite and stored as None; the
-failed fraction stands beside it. Failed frames are never left out of JS, PMF or W1.
+The table has no nan and no infinity: a number that does not exist is None. Frames that failed are
+never left out of JS and PMF, where they fill a bin of their own. Everything else is of the frames
+that did not fail, and the failed fraction stands beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,42 +16,11 @@ from jaxtyping import Float
 from ..errors import FokkerError
 from ..system import System
 from ..variables import angle, distance
-from .bootstrap import Blocks, blocks_of, histogram_error
-from .collective_variables import compute
-from .correlation import statistical_inefficiency
-from .distribution import distribution, number
-from .divergence import (
-    jensen_shannon,
-    jensen_shannon_error,
-    joint_bins,
-    joint_edges,
-    joint_size,
-    pmf_bins,
-    pmf_error,
-    pmf_size,
-)
-from .floor import Floor, js_floor, pmf_floor
-from .folding import Sample, folding, folding_threshold, native_contacts
-from .geometry import GeometryLimits, chirality, failed_frames, finite_frames, labels
-from .noise import js_noise
-
-
-@dataclass(frozen=True)
-class _Set:
-    """Frames with what every comparison needs of them."""
-
-    frames: np.ndarray
-    variables: np.ndarray
-    failed: np.ndarray
-    inefficiency: float
-    blocks: Blocks
-    chains: int
-    sample: Sample | None
-
-    @property
-    def plane(self) -> np.ndarray:
-        """The first two collective variables, the axes of the histograms."""
-        return self.variables[:, :2]
+from .distribution import distribution
+from .folding import folding, folding_threshold
+from .geometry import GeometryLimits, chirality, labels
+from .measured import Measured, period_of
+from .plane import plane_metrics
 
 
 def compare(
@@ -87,11 +55,14 @@ def compare(
     Returns
     -------
     dict
-        `n`, `n_training`, `failed_fraction`, `nan_fraction`; `js`, `js_standard_error`, `js_floor`,
-        `js_floor_std`, `js_ratio` and `pmf`, `pmf_floor`, `pmf_floor_std`, `pmf_ratio` (a ratio is
-        the metric over its floor) in the plane of the first two collective variables, with
-        `js_bootstrap_error` and `pmf_bootstrap_error`, and `js_noise`, what of `js` above its floor
-        the chains of a simulation make by being few, None if a frame failed;
+        `n`, `n_training`, `failed_fraction` and, of those, `nan_fraction` that hold no structure
+        (`lost_frames`); `js_data` and `js`, Jensen-Shannon divergences in the plane of the first
+        two collective variables, and `pmf`, the PMF error there. Bins of `js_data`, by which a
+        model is judged, lie between edges of the training and reference frames (`data_edges`);
+        those of `js`, the definition of arXiv 2506.17139, span the range of both sets, so that a
+        few outliers dilute it. Each has a `_floor`, `_floor_std`, `_ratio` (to its floor) and
+        `_bootstrap_error`; `js_data_noise` and `js_noise` are what of them above their floor the
+        chains of a simulation make by being few, None if a frame failed; `js_standard_error`;
         `correlation_time` (frames of a chain to an independent one, by the slowest collective
         variable), `effective_frames`, and both again for
         the training frames; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
@@ -99,7 +70,8 @@ def compare(
         deviation), `floor` (of w1), `mean`, `std`, `training_mean`, `training_std`; `chirality`,
         the fraction of frames with the hand of the training data;
         `folding`, as from `fokker.metrics.folding`, or None without native contacts.
-        Mean and std are those of the finite values, circular for periodic variables.
+        Mean and std are circular for periodic variables. Errors are half the width of an interval
+        that holds 68 per cent (`fokker.metrics.bootstrap`).
 
     Raises
     ------
@@ -176,24 +148,22 @@ def evaluate(
 
 def _compare(
     system: System,
-    training: _Set,
-    evaluated: _Set,
-    reference: _Set | None,
+    training: Measured,
+    evaluated: Measured,
+    reference: Measured | None,
     seed: int,
     threshold: float | None,
 ) -> dict[str, Any]:
-    blocks = training.blocks, evaluated.blocks
+    sets = [training, evaluated] if reference is None else [training, evaluated, reference]
+
+    def row(values: Callable[[Measured], np.ndarray], period: float | None = None) -> dict:
+        kept = [values(one)[~one.failed] for one in sets]
+        blocks = training.kept, evaluated.kept
+        return distribution(kept[0], kept[1], [kept[0], *kept[2:]], period, seed, blocks)
 
     def table(groups: tuple[tuple[int, ...], ...], measure: Callable[..., np.ndarray]) -> dict:
         return {
-            label: distribution(
-                measure(training.frames, group),
-                measure(evaluated.frames, group),
-                None if reference is None else measure(reference.frames, group),
-                None,
-                seed,
-                blocks,
-            )
+            label: row(lambda one, group=group: measure(one.frames, group))
             for label, group in zip(labels(system, groups), groups, strict=True)
         }
 
@@ -201,23 +171,18 @@ def _compare(
         "n": len(evaluated.frames),
         "n_training": len(training.frames),
         "failed_fraction": float(np.mean(evaluated.failed)),
-        "nan_fraction": float(np.mean(~finite_frames(evaluated.frames))),
+        "nan_fraction": float(np.mean(evaluated.lost)),
         "correlation_time": evaluated.inefficiency,
-        "effective_frames": len(evaluated.frames) / evaluated.inefficiency,
+        "effective_frames": evaluated.effective,
         "training_correlation_time": training.inefficiency,
-        "training_effective_frames": len(training.frames) / training.inefficiency,
-        **_histogram_metrics(system, training, evaluated, reference, seed),
+        "training_effective_frames": training.effective,
+        **plane_metrics(system, training, evaluated, reference, seed),
         "bonds": table(system.bonds, distance),
         "angles": table(system.angles, angle),
         "chirality": chirality(system, training.frames, evaluated.frames),
         "collective_variables": {
-            variable.name: distribution(
-                training.variables[:, column],
-                evaluated.variables[:, column],
-                None if reference is None else reference.variables[:, column],
-                variable.limits[1] - variable.limits[0] if variable.periodic else None,
-                seed,
-                blocks,
+            variable.name: row(
+                lambda one, column=column: one.variables[:, column], period_of(variable)
             )
             for column, variable in enumerate(system.collective_variables)
         },
@@ -225,7 +190,7 @@ def _compare(
     }
 
 
-def _threshold(training: _Set) -> float | None:
+def _threshold(training: Measured) -> float | None:
     """Share of native contacts beyond which a frame is folded; None where there is no such thing.
 
     It is that of the training frames throughout, so that all sets are judged alike.
@@ -234,9 +199,9 @@ def _threshold(training: _Set) -> float | None:
 
 
 def _folding(
-    training: _Set,
-    evaluated: _Set,
-    reference: _Set | None,
+    training: Measured,
+    evaluated: Measured,
+    reference: Measured | None,
     threshold: float | None,
     seed: int,
 ) -> dict[str, Any] | None:
@@ -244,97 +209,6 @@ def _folding(
         return None
     pooled = None if reference is None else reference.sample
     return folding(training.sample, evaluated.sample, pooled, threshold, seed)
-
-
-def _histogram_metrics(
-    system: System, training: _Set, evaluated: _Set, reference: _Set | None, seed: int
-) -> dict[str, Any]:
-    axes = system.collective_variables[:2]
-    if not axes:
-        keys = (*_HISTOGRAM_KEYS, "_bootstrap_error")
-        return {f"{name}{key}": None for name in ("js", "pmf") for key in keys} | {
-            "js_standard_error": None,
-            "js_noise": None,
-        }
-    edges = joint_edges(
-        training.plane[~training.failed], evaluated.plane[~evaluated.failed], system.histogram_bins
-    )
-    limits = [variable.limits for variable in axes]
-    pooled = [training] if reference is None else [training, reference]
-    sizes = len(training.frames), len(evaluated.frames)
-
-    bins = [joint_bins(s.plane, edges, s.failed) for s in (*pooled, evaluated)]
-    *pool, evaluated_counts = _histograms(bins, joint_size(edges))
-    js = float(jensen_shannon(pool[0], evaluated_counts))
-    js_table = _against_floor("js", js, js_floor(np.sum(pool, axis=0), *sizes, seed=seed))
-    js_table["js_standard_error"] = number(jensen_shannon_error(pool[0], bins[-1]))
-    of_chains = _histograms_of_chains(bins[-1], evaluated.chains)
-    # longer simulations do not mend chains that broke, few as these may be
-    js_table["js_noise"] = None if evaluated.failed.any() else js_noise(of_chains)
-    js_table["js_bootstrap_error"] = _bootstrap(jensen_shannon, bins, training, evaluated)
-
-    bins = [pmf_bins(s.plane, limits, s.failed) for s in (*pooled, evaluated)]
-    *pool, evaluated_counts = _histograms(bins, pmf_size(len(axes)))
-    pmf = float(pmf_error(pool[0], evaluated_counts))
-    pmf_table = _against_floor("pmf", pmf, pmf_floor(np.sum(pool, axis=0), *sizes, seed=seed))
-    pmf_table["pmf_bootstrap_error"] = _bootstrap(pmf_error, bins, training, evaluated)
-    return js_table | pmf_table
-
-
-def _bootstrap(
-    metric: Callable[..., np.ndarray], bins: list[np.ndarray], training: _Set, evaluated: _Set
-) -> float | None:
-    return histogram_error(metric, (bins[0], training.blocks), (bins[-1], evaluated.blocks))
-
-
-_HISTOGRAM_KEYS = ("", "_floor", "_floor_std", "_ratio")
-
-
-def _against_floor(name: str, value: float, floor: Floor) -> dict[str, float | None]:
-    ratio = value / floor.mean if floor.mean > 0 else None
-    return {
-        f"{name}{key}": entry
-        for key, entry in zip(_HISTOGRAM_KEYS, (value, floor.mean, floor.std, ratio), strict=True)
-    }
-
-
-def _histograms(bins: list[np.ndarray], size: int) -> list[np.ndarray]:
-    return [np.bincount(indices, minlength=size) for indices in bins]
-
-
-def _histograms_of_chains(bins: np.ndarray, chains: int) -> np.ndarray:
-    """Occupied bins only, shape (chains, bins); frames are given time after time."""
-    occupied, index = np.unique(bins, return_inverse=True)
-    chain = np.arange(len(bins)) % chains
-    flat = np.bincount(chain * len(occupied) + index, minlength=chains * len(occupied))
-    return flat.reshape(chains, len(occupied))
-
-
-def _measure(
-    system: System,
-    frames: np.ndarray,
-    limits: GeometryLimits,
-    name: str,
-    chains: int = 1,
-    seed: int = 0,
-) -> _Set:
-    """`seed` differs between sets that are compared, so that their draws are independent."""
-    _check(system, frames, name)
-    if len(frames) % chains:
-        chains = 1
-    columns = [compute(variable, frames) for variable in system.collective_variables]
-    variables = np.stack(columns, axis=1) if columns else np.empty((len(frames), 0))
-    found = [1.0]
-    for variable, column in zip(system.collective_variables, columns, strict=True):
-        period = variable.limits[1] - variable.limits[0] if variable.periodic else None
-        found.append(statistical_inefficiency([column.reshape(-1, chains)], period))
-    blocks = blocks_of(len(frames), max(found), chains, seed)
-    failed = failed_frames(system, frames, limits)
-    sample, folded = None, native_contacts(system)
-    if folded is not None:
-        q = columns[system.collective_variables.index(folded)]
-        sample = Sample(system, frames, q, blocks, len(q) / max(found))
-    return _Set(frames, variables, failed, max(found), blocks, chains, sample)
 
 
 def _limits(system: System, training_frames: np.ndarray) -> GeometryLimits:
@@ -350,5 +224,18 @@ def _check(system: System, frames: np.ndarray, name: str) -> None:
         )
 
 
-def _optional(system: System, frames: np.ndarray | None, limits: GeometryLimits) -> _Set | None:
+def _measure(
+    system: System,
+    frames: np.ndarray,
+    limits: GeometryLimits,
+    name: str,
+    chains: int = 1,
+    seed: int = 0,
+) -> Measured:
+    """`seed` differs between sets that are compared, so that their draws are independent."""
+    _check(system, frames, name)
+    return Measured.of(system, frames, limits, chains, seed)
+
+
+def _optional(system: System, frames: np.ndarray | None, limits: GeometryLimits) -> Measured | None:
     return None if frames is None else _measure(system, frames, limits, "reference")

@@ -13,6 +13,7 @@ from ..metrics import (
     contact_pairs,
     contact_probabilities,
     contact_reach,
+    lost_frames,
     native_contacts,
 )
 from ..system import System
@@ -31,7 +32,7 @@ TRACES, POINTS = 3, 400
 def contacts(
     system: System, sets: Mapping[str, Float[np.ndarray, "_frames beads dim"]]
 ) -> dict[str, Any] | None:
-    """Contact probabilities of every set; None for a system without native contacts."""
+    """Contact probabilities of every set that has any; None without native contacts."""
     variable = native_contacts(system)
     if variable is None:
         return None
@@ -44,6 +45,7 @@ def contacts(
         "probability": {
             name: contact_probabilities(system, frames).round(4).tolist()
             for name, frames in sets.items()
+            if not lost_frames(frames).all()
         },
     }
 

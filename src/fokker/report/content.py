@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..metrics.judged import Judged
 from ..metrics.noise import seen_noise
 from .formats import NOTHING, duration, measured, number, percent, ratio, spread, whole
 from .records import Comparison, Distribution, Metrics, Plots, Run, Training, TrainingStep
@@ -69,7 +70,8 @@ def level(value: float | None) -> str:
 def verdict(metrics: Metrics, run: Run) -> Verdict:
     """Judge a run by how far it is above the floor and by everything that failed."""
     sets = _sets(metrics)
-    levels = [level(c.js_ratio) for c in sets.values() if c.js_ratio is not None]
+    ratios = [c.judged.ratio for c in sets.values()]
+    levels = [level(ratio) for ratio in ratios if ratio is not None]
     facts = [_js_fact(name, comparison) for name, comparison in sets.items()]
     if metrics.sim is None:
         facts.append("no simulation yet" if metrics.iid else "no samples and no simulation yet")
@@ -89,7 +91,9 @@ def tiles(metrics: Metrics, run: Run, steps: list[TrainingStep]) -> list[Tile]:
         _js_tile("iid JS", metrics.iid),
         _js_tile("simulation JS", metrics.sim),
         Tile(
-            "JS floor, iid / sim", _pair(number(iid.js_floor), number(sim.js_floor)), _at(iid, sim)
+            "JS floor, iid / sim",
+            _pair(number(iid.judged.floor), number(sim.judged.floor)),
+            _at(iid, sim),
         ),
         Tile(
             "PMF error, iid / sim",
@@ -100,7 +104,7 @@ def tiles(metrics: Metrics, run: Run, steps: list[TrainingStep]) -> list[Tile]:
         Tile(
             "failed frames, iid / sim",
             _pair(percent(iid.failed_fraction), percent(sim.failed_fraction)),
-            f"not finite {_pair(percent(iid.nan_fraction), percent(sim.nan_fraction))}",
+            f"without structure {_pair(percent(iid.nan_fraction), percent(sim.nan_fraction))}",
             "poor" if (iid.failed_fraction or 0.0) + (sim.failed_fraction or 0.0) > 0.0 else "",
         ),
         temperature_tile(run),
@@ -174,7 +178,7 @@ def _table(
 
 def _worst_row(set_name: str, found: Mapping[str, Distribution]) -> str:
     if any(d.w1 is None for d in found.values()):
-        return f"{set_name}: infinite, because frames are not finite"
+        return f"{set_name}: infinite, because frames failed"
     above = {n: d.w1 / d.floor for n, d in found.items() if d.w1 is not None and d.floor}
     if not above:
         return f"{set_name}: no floor to compare with"
@@ -188,7 +192,7 @@ def _cell(found: Distribution | None, scale: float, w1_scale: float) -> dict[str
     above = found.w1 / found.floor if found.w1 is not None and found.floor else None
     return {
         "spread": _spread(found.mean, found.std, scale),
-        # A set with frames that are not finite is infinitely far away; JSON has null for it.
+        # A set of failed frames alone is infinitely far away; JSON has null for it.
         "w1": "∞" if found.w1 is None else number(w1_scale * found.w1),
         "ratio": "∞" if found.w1 is None else ratio(above),
         "relative": "∞" if found.w1 is None else percent(found.w1_relative),
@@ -205,10 +209,11 @@ def _sets(metrics: Metrics) -> dict[str, Comparison]:
 
 
 def _js_fact(name: str, comparison: Comparison) -> str:
-    if comparison.js is None:
+    found = comparison.judged
+    if found.js is None:
         return f"{name}: no collective variables, so no JS"
-    above = "" if comparison.js_ratio is None else f" = {ratio(comparison.js_ratio)} floor"
-    return f"{name} JS {number(comparison.js)}{above}"
+    above = "" if found.ratio is None else f" = {ratio(found.ratio)} floor"
+    return f"{name} JS {number(found.js)}{above}"
 
 
 def _failures(sets: Mapping[str, Comparison], run: Run) -> tuple[list[str], str]:
@@ -231,15 +236,14 @@ def _failures(sets: Mapping[str, Comparison], run: Run) -> tuple[list[str], str]
 def _js_tile(title: str, comparison: Comparison | None) -> Tile:
     if comparison is None:
         return Tile(title, NOTHING, "not run yet")
-    note = NOTHING if comparison.js_ratio is None else f"{ratio(comparison.js_ratio)} floor"
-    return Tile(
-        title, number(comparison.js), note + _few_chains(comparison), level(comparison.js_ratio)
-    )
+    found = comparison.judged
+    note = NOTHING if found.ratio is None else f"{ratio(found.ratio)} floor"
+    return Tile(title, number(found.js), note + _few_chains(found), level(found.ratio))
 
 
-def _few_chains(comparison: Comparison) -> str:
+def _few_chains(found: Judged) -> str:
     """What of a multiple of the floor comes from chains that differ, where it can be seen."""
-    share = seen_noise(comparison.js_noise, comparison.js_floor)
+    share = seen_noise(found.noise, found.floor)
     return "" if share is None else f", {share:.2f} of it few chains"
 
 

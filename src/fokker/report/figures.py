@@ -161,15 +161,15 @@ def fokker_planck_residual(plots: Plots) -> Picture | None:
 def relaxation(plots: Plots) -> Picture | None:
     """Approach to equilibrium of an ensemble that starts from one structure."""
     record = plots.relaxation
-    if record is None or not record.time or not (record.curves or record.js):
+    if record is None or not record.time or not (record.curves or record.judged[0]):
         return None
 
     def paint(figure: Figure) -> None:
-        count = bool(record.curves) + bool(record.js)
+        count = bool(record.curves) + bool(record.judged[0])
         rest = list(figure.subplots(1, count, squeeze=False)[0])
         if record.curves:
             panels.relaxation_curves(rest.pop(0), record, _common_unit(plots, record))
-        if record.js:
+        if record.judged[0]:
             panels.relaxation_js(rest.pop(0), record)
 
     chains = f"{whole(record.chains)} chains" if record.chains else "Chains"
@@ -198,7 +198,7 @@ def _beyond(records: Iterable[Density | Profile]) -> str:
 
 def _not_shown(plots: Plots) -> str:
     lost = [f"{whole(n)} frames ({SET_NAMES[s]})" for s, n in plots.not_finite.items() if n]
-    return f" Not shown, because not finite: {', '.join(lost)}." if lost else ""
+    return f" Not shown, because they failed: {', '.join(lost)}." if lost else ""
 
 
 def _distributions(

@@ -114,11 +114,12 @@ def relaxation_curves(axes: Axes, record: Relaxation, unit: str) -> None:
 
 def relaxation_js(axes: Axes, record: Relaxation) -> None:
     """Jensen-Shannon divergence of the ensemble from the data against time."""
-    axes.plot(record.time, array(record.js or []), "o-", ms=4, color=SERIES[0])
-    if record.js_floor is not None:
-        axes.axhline(record.js_floor, color=RULE, linestyle=(0, (4, 2)), linewidth=1.2)
+    js, floor = record.judged
+    axes.plot(record.time, array(js), "o-", ms=4, color=SERIES[0])
+    if floor is not None:
+        axes.axhline(floor, color=RULE, linestyle=(0, (4, 2)), linewidth=1.2)
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        axes.annotate("floor", (0.01, record.js_floor), (0, 4), color=TEXT, fontsize=10, **place)
+        axes.annotate("floor", (0.01, floor), (0, 4), color=TEXT, fontsize=10, **place)
     axes.set_yscale("log")
     log_ticks(axes.yaxis)
     axes.set_ylabel("JS from the data")

@@ -9,7 +9,17 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import FokkerError
-from ..metrics import angle, compute_all, distance, finite_frames, free_energy_1d, free_energy_2d
+from ..metrics import (
+    GeometryLimits,
+    angle,
+    compute_all,
+    distance,
+    failed_frames,
+    finite_frames,
+    free_energy_1d,
+    free_energy_2d,
+    mark_failed,
+)
 from ..metrics.geometry import labels
 from ..system import System
 from .contacts import contacts, traces
@@ -41,14 +51,15 @@ def gather(
         Names the collective variables, bonds and angles.
     sets
         Frames of shape (frames, beads, dim) by name, one of `SETS`; nm (or the system's length
-        unit). Frames that are not finite are left out of the histograms and counted.
+        unit). Frames that failed, by the limits of the data, are left out of everything drawn and
+        counted as `not_finite`.
     residual
         Fokker-Planck residual against diffusion time, passed through: `t`, `rms` and, optionally,
         `median`, `unit` and `boundaries` (times at which one expert hands over to the next).
     relaxation
         Relaxation of an ensemble that starts from one structure, passed through: `time`, `unit`
         and, all optional, `start` (a text), `curves` and `targets` (by name; ``mean phi`` has the
-        unit of phi), `js`, `js_floor`, `chains`, `failed_fraction`.
+        unit of phi), `js_data`, `js_data_floor`, `js`, `js_floor`, `chains`, `failed_fraction`.
     chains
         How the frames named ``sim`` follow each other; without it no chain is shown moving.
 
@@ -64,7 +75,7 @@ def gather(
         If a set has an unknown name or frames of another shape than the system's.
     """
     _check(system, sets)
-    ordered = {name: sets[name] for name in SETS if name in sets}
+    ordered = _marked(system, {name: sets[name] for name in SETS if name in sets})
     values = {name: compute_all(system, frames) for name, frames in ordered.items()}
     return {
         "system": system.name,
@@ -94,6 +105,16 @@ def _check(system: System, sets: Mapping[str, np.ndarray]) -> None:
                 f"but {system.name} has {system.n_beads} in {system.dim}; "
                 f"read them with the run's own topology"
             )
+
+
+def _marked(system: System, sets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    limits = GeometryLimits.none(system)
+    if "data" in sets:
+        limits = GeometryLimits.from_frames(system, sets["data"])
+    return {
+        name: mark_failed(frames, failed_frames(system, frames, limits))
+        for name, frames in sets.items()
+    }
 
 
 def _surfaces(system: System, values: dict[str, dict[str, np.ndarray]]) -> dict | None:

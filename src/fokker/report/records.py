@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from ..metrics.judged import Judged, judged_js
+
 SetName: TypeAlias = Annotated[str, Field(pattern="^(data|reference|iid|sim)$")]
 Edges: TypeAlias = Annotated[list[FiniteFloat], Field(min_length=2)]
 Curve: TypeAlias = list[float | None]
@@ -65,6 +67,12 @@ class Comparison(AbstractRecord):
     n_training: int | None = None
     failed_fraction: float | None = None
     nan_fraction: float | None = None
+    js_data: float | None = None
+    js_data_bootstrap_error: float | None = None
+    js_data_noise: float | None = None
+    js_data_floor: float | None = None
+    js_data_floor_std: float | None = None
+    js_data_ratio: float | None = None
     js: float | None = None
     js_standard_error: float | None = None
     js_bootstrap_error: float | None = None
@@ -86,6 +94,11 @@ class Comparison(AbstractRecord):
     collective_variables: dict[str, Distribution] = {}
     chirality: dict[str, float | None] = {}
     folding: Folding | None = None
+
+    @property
+    def judged(self) -> Judged:
+        """The divergence that the set is judged by."""
+        return judged_js(vars(self))
 
 
 class Held(AbstractRecord):
@@ -254,15 +267,25 @@ class Relaxation(AbstractRecord):
     start: str | None = None
     curves: dict[str, Curve] = {}
     targets: dict[str, float | None] = {}
+    js_data: Curve | None = None
+    js_data_floor: float | None = None
     js: Curve | None = None
     js_floor: float | None = None
     chains: int | None = None
     failed_fraction: float | None = None
 
+    @property
+    def judged(self) -> tuple[Curve, float | None]:
+        """The divergence that is shown, and its floor; empty without one."""
+        if self.js_data is not None:
+            return self.js_data, self.js_data_floor
+        return self.js or [], self.js_floor
+
     @model_validator(mode="after")
     def _shapes(self) -> Relaxation:
-        for curve in (*self.curves.values(), self.time if self.js is None else self.js):
-            _same(len(curve), len(self.time), "values of a relaxation curve")
+        for curve in (*self.curves.values(), self.js, self.js_data):
+            found = self.time if curve is None else curve
+            _same(len(found), len(self.time), "values of a relaxation curve")
         return self
 
 

@@ -57,7 +57,7 @@ def structures(
     system
         Its beads, bonds and first two collective variables.
     sets
-        Frames of shape (frames, beads, 3) by name, nm.
+        Frames of shape (frames, beads, 3) by name, nm; those that failed are left out.
     chains
         Of the frames named ``sim``; without it no chain is shown.
 
@@ -72,7 +72,9 @@ def structures(
     if system.dim != 3 or system.length_unit != "nm" or not system.bonds:
         return None
     shown = {name: sets[name] for name in SETS_SHOWN if name in sets and len(sets[name])}
-    limits = _limits(system, shown)
+    limits = GeometryLimits.none(system)
+    if "data" in shown:
+        limits = GeometryLimits.from_frames(system, shown["data"])
     failed = {name: failed_frames(system, frames, limits) for name, frames in shown.items()}
     values = {name: _values(system, frames, failed[name]) for name, frames in shown.items()}
     movie = None
@@ -90,13 +92,6 @@ def structures(
 
 def _variables(system: System) -> tuple[CollectiveVariable, ...]:
     return system.collective_variables[:2]
-
-
-def _limits(system: System, sets: Mapping[str, np.ndarray]) -> GeometryLimits:
-    """Bond lengths of a frame that has not failed; without data any will do."""
-    if "data" in sets:
-        return GeometryLimits.from_frames(system, sets["data"])
-    return GeometryLimits(bonds=((0.0, float(np.finfo(np.float64).max)),) * len(system.bonds))
 
 
 def _values(

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from ..errors import FokkerError
 from ..system import System
+from ..units import FARTHEST
 from .dcd import DCDEncoder
 from .encoder import AbstractEncoder
 from .npy import NPYEncoder
@@ -19,9 +20,6 @@ from .xtc import XTCEncoder
 
 SUFFIXES = (".xtc", ".dcd", ".npy")
 """Suffixes of trajectory files that can be written; fewer than three dimensions take `.npy`."""
-
-FARTHEST = 1e3
-"""Largest coordinate of a frame that has not failed, in nm or the system's length unit."""
 
 
 def check_output_path(path: Path, system: System, overwrite: bool = False) -> None:

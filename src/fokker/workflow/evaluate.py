@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +30,15 @@ from ..run.loaded import LoadedRun, load_run
 from ..trajectory import read_frames, read_trajectory
 from ..types import Features
 
-RESIDUAL_TIMES = 16
+RESIDUAL_PER_DECADE = 3
+"""Times of the residual, whole powers of ten among them: the same whatever the experts' ranges."""
 RESIDUAL_FRAMES = 512
 RESIDUAL_SIZE = 12
 """Degrees of freedom, those of five beads, up to which there are so many."""
 RESIDUAL_LEAST = 4
 RESIDUAL_BATCH = 64
 
-MANY_RESIDUAL_TIMES = 8
+MANY_RESIDUAL_PER_DECADE = 1
 MANY_RESIDUAL_FRAMES = 32
 """For each of many molecules: their networks are large, and D second derivatives a frame add up."""
 
@@ -232,46 +234,55 @@ def residual_against_time(
         same frames; `not_finite`, the times at which it could not be computed. None if no expert
         has an energy or no time gave a number.
     """
-    n_frames, n_times = residual_frames(loaded.system.degrees_of_freedom), RESIDUAL_TIMES
+    n_frames, per_decade = residual_frames(loaded.system.degrees_of_freedom), RESIDUAL_PER_DECADE
     if loaded.vocabulary is not None:
-        n_frames, n_times = MANY_RESIDUAL_FRAMES, MANY_RESIDUAL_TIMES
+        n_frames, per_decade = MANY_RESIDUAL_FRAMES, MANY_RESIDUAL_PER_DECADE
     chosen = jnp.asarray(frames[:: max(1, len(frames) // n_frames)][:n_frames])
     process = loaded.config.process.build()
     rows: dict[str, list[float]] = {"t": [], "rms": [], "median": [], "mean": [], "not_finite": []}
     experts = [
-        (index, expert)
+        (expert, t)
         for index, expert in enumerate(loaded.model.experts)
         if isinstance(expert, AbstractEnergy)
+        for t in residual_times(*loaded.model.interval(index), per_decade)
     ]
-    for place, (index, expert) in enumerate(experts):
-        low, high = loaded.model.interval(index)
-        low = max(low, T_MIN)
-        times = np.geomspace(low, high * 0.999, n_times)
-        for k, t in enumerate(times):
-            done, total = place * n_times + k, len(experts) * n_times
-            on_message(f"Fokker-Planck residual at t = {t:.2g} ({done + 1} of {total})")
-            found = np.asarray(
-                _residuals(
-                    expert,
-                    process,
-                    chosen,
-                    jnp.asarray(t, jnp.float32),
-                    loaded.features,
-                    loaded.system.centred,
-                ),
-                np.float64,
-            )
-            found = found / loaded.system.degrees_of_freedom
-            if not np.isfinite(found).all():
-                rows["not_finite"].append(float(t))
-                continue
-            rows["t"].append(float(t))
-            rows["rms"].append(float(np.sqrt(np.mean(found**2))))
-            rows["median"].append(float(np.median(np.abs(found))))
-            rows["mean"].append(float(found.mean()))
+    for k, (expert, t) in enumerate(experts):
+        on_message(f"Fokker-Planck residual at t = {t:.2g} ({k + 1} of {len(experts)})")
+        found = np.asarray(
+            _residuals(
+                expert,
+                process,
+                chosen,
+                jnp.asarray(t, jnp.float32),
+                loaded.features,
+                loaded.system.centred,
+            ),
+            np.float64,
+        )
+        found = found / loaded.system.degrees_of_freedom
+        if not np.isfinite(found).all():
+            rows["not_finite"].append(t)
+            continue
+        rows["t"].append(t)
+        rows["rms"].append(float(np.sqrt(np.mean(found**2))))
+        rows["median"].append(float(np.median(np.abs(found))))
+        rows["mean"].append(float(found.mean()))
     if not rows["t"]:
         return None
     return {**rows, "frames": len(chosen), "unit": "R / D, per unit diffusion time"}
+
+
+def residual_times(low: float, high: float, per_decade: int) -> list[float]:
+    """Times of one grid that lie in an expert's range, and the two ends of the range.
+
+    Methods whose experts differ are compared at the times that they share.
+    """
+    low, high = max(low, T_MIN), 0.999 * high
+    decades = round(math.log10(1 / T_MIN))
+    grid = [10.0 ** (k / per_decade - decades) for k in range(decades * per_decade)]
+    near = 1e-6  # relative; an end that is on the grid is not taken twice
+    inner = [t for t in grid if low * (1 + near) < t < high * (1 - near)]
+    return [low, *inner, high]
 
 
 def residual_frames(degrees_of_freedom: int) -> int:

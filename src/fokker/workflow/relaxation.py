@@ -89,7 +89,8 @@ def relax(
     Returns
     -------
     dict
-        `time` (middle of each window), `js`, `js_floor`, mean of each collective variable.
+        `time` (middle of each window), `js_data` and `js` with their floors, mean of each
+        collective variable.
     """
     loaded = load_run(run)
     options = options or loaded.config.simulation
@@ -131,6 +132,8 @@ def relax(
         "unit": "ps" if system.dim == 3 else "time",
         "chains": options.chains,
         "time": [window * (i + 0.5) for i in range(len(tables))],
+        "js_data": [table["js_data"] for table in tables],
+        "js_data_floor": float(np.mean([table["js_data_floor"] for table in tables])),
         "js": [table["js"] for table in tables],
         "js_floor": float(np.mean([table["js_floor"] for table in tables])),
         "failed_fraction": float(np.mean([table["failed_fraction"] for table in tables])),

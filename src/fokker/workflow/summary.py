@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import FokkerError
+from ..metrics import judged_js
 from ..run.folder import RunFolder, write_atomically
 
-AVERAGED = ("js", "js_floor", "js_ratio", "pmf", "pmf_floor", "failed_fraction", "chirality")
+AVERAGED = (
+    *("js_data", "js_data_floor", "js_data_ratio", "js", "js_floor", "js_ratio"),
+    *("pmf", "pmf_floor", "failed_fraction", "chirality"),
+)
 """Of which mean and standard deviation over the molecules are given."""
 
 
@@ -78,5 +82,8 @@ def _row(folder: RunFolder) -> dict[str, Any]:
 def _entry(table: dict[str, Any] | None) -> dict[str, Any] | None:
     if table is None:
         return None
+    found = judged_js(table)
+    own = {"js_data": found.js, "js_data_floor": found.floor, "js_data_ratio": found.ratio}
+    table = own | table  # an earlier version wrote one divergence
     kept = {key: table[key] for key in ("n", *AVERAGED[:-1])}
     return {**kept, "chirality": min(table["chirality"].values(), default=None)}

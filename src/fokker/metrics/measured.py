@@ -1,0 +1,92 @@
+"""A set of frames with what every comparison needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ..system import CollectiveVariable, System
+from .bootstrap import Blocks, blocks_of
+from .collective_variables import compute
+from .correlation import statistical_inefficiency
+from .folding import Sample, native_contacts
+from .geometry import GeometryLimits, failed_frames, lost_frames, mark_failed
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Frames and what was measured on them.
+
+    Attributes
+    ----------
+    frames
+        Shape (frames, beads, dim), nm; NaN where a frame failed.
+    variables
+        Collective variables, shape (frames, variables); NaN where a frame failed.
+    failed, lost
+        Frames that failed, and those of them that hold no structure.
+    inefficiency
+        Frames of a chain to an independent one, by the slowest variable.
+    blocks, kept
+        Blocks of all frames, and of those that did not fail.
+    chains
+        Number of chains, whose frames are given time after time.
+    sample
+        For folding; None without native contacts or if all frames failed.
+    """
+
+    frames: Float[np.ndarray, "frames beads dim"]
+    variables: Float[np.ndarray, "frames variables"]
+    failed: Bool[np.ndarray, " frames"]
+    lost: Bool[np.ndarray, " frames"]
+    inefficiency: float
+    blocks: Blocks
+    kept: Blocks
+    chains: int
+    sample: Sample | None
+
+    @staticmethod
+    def of(
+        system: System,
+        frames: Float[np.ndarray, "frames beads dim"],
+        limits: GeometryLimits,
+        chains: int,
+        seed: int,
+    ) -> Measured:
+        """Measure frames; `limits` are those of a frame that failed, `seed` is of the draws."""
+        if len(frames) % chains:
+            chains = 1
+        failed, lost = failed_frames(system, frames, limits), lost_frames(frames)
+        frames = mark_failed(frames, failed)
+        columns = [compute(variable, frames) for variable in system.collective_variables]
+        variables = np.stack(columns, axis=1) if columns else np.empty((len(frames), 0))
+        found = [
+            statistical_inefficiency([column.reshape(-1, chains)], period_of(variable))
+            for variable, column in zip(system.collective_variables, columns, strict=True)
+        ]
+        slowest = max(found, default=1.0)
+        blocks = kept = blocks_of(len(frames), slowest, chains, seed)
+        if failed.any():
+            kept = blocks_of(len(frames), slowest, chains, seed, kept=~failed)
+        sample, folded = None, native_contacts(system)
+        if folded is not None and not failed.all():
+            q = columns[system.collective_variables.index(folded)][~failed]
+            sample = Sample(system, frames[~failed], q, kept, len(q) / slowest)
+        return Measured(frames, variables, failed, lost, slowest, blocks, kept, chains, sample)
+
+    @property
+    def plane(self) -> Float[np.ndarray, "frames axes"]:
+        """The first two collective variables, the axes of the histograms."""
+        return self.variables[:, :2]
+
+    @property
+    def effective(self) -> float:
+        """Number of independent frames among those that did not fail."""
+        return float(np.sum(~self.failed)) / self.inefficiency
+
+
+def period_of(variable: CollectiveVariable) -> float | None:
+    """Period of an angle, None for what is not periodic."""
+    return variable.limits[1] - variable.limits[0] if variable.periodic else None
