@@ -378,6 +378,53 @@ def test_chains_that_break_end_it_with_the_weights_before_kept(tmp_path, monkeyp
         assert np.array_equal(a, c)
 
 
+@pytest.mark.parametrize("lifetime", [0, 1, 20, 350])
+@pytest.mark.parametrize("chains", [32, 512])
+def test_the_share_of_lives_that_are_lost_has_a_limit(lifetime, chains):
+    """By a known rate at which chains break in each update, as many lives as the lifetime says."""
+    settings = config(
+        f"refinement.lifetime={lifetime}", f"refinement.chains={chains}", "refinement.steps=1000"
+    )
+    stage, _, _ = refinement(settings, dataset(60))
+    rng, life = np.random.default_rng(0), lifetime or 1000
+
+    def ended(share):
+        """How often so large a share of lost lives ends it, over one block of 250 updates."""
+        rate = 1.0 - (1.0 - share) ** (1.0 / life)
+        lost = rng.binomial(chains, rate, (400, 250)).sum(axis=1)
+        return np.mean([stage.objection(float(n), 250, 500) is not None for n in lost])
+
+    lives = chains * 250 / life
+    assert ended(0.02) < 0.2  # by chance, beyond two standard deviations of few lives
+    assert ended(0.005) < 0.02 + 0.5 * (lives < 30) * lives / 30
+    assert ended(0.5) > 0.95
+    message = stage.objection(chains * 250 * 0.02, 250, 500)
+    assert (message is None) == (lifetime == 1)
+    if lifetime == 350:
+        assert "100% of the chains" in message
+
+
+def test_where_it_ends_does_not_depend_on_how_blocks_were_cut(tmp_path, monkeypatch):
+    """On a slow machine a block ends early: what is judged, and what is kept, stays the same."""
+    monkeypatch.setattr(training, "BLOCK", 4)
+    data, ends, models = dataset(500), [], []
+    broken = lambda x: x[0, 0] > 0.0  # noqa: E731
+    for name, slow in (("fast", False), ("slow", True)):
+        if slow:
+            monkeypatch.setattr(training, "FIRST_PIECE", 1)
+            monkeypatch.setattr(training, "PIECE_SECONDS", 0.0)
+            monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+        models.append(run(tmp_path / name, config(), data, is_broken=broken))
+        lines = (tmp_path / name / "training.jsonl").read_text().splitlines()
+        rows = [row for row in map(json.loads, lines) if row["name"] == "refinement"]
+        ends.append([(row["step"], row["ended"]) for row in rows if "ended" in row])
+        assert (len(rows) > 2) == slow
+    assert ends[0] == ends[1]
+    assert ends[0]
+    for a, b in zip(*map(arrays, models), strict=True):
+        assert (np.asarray(a) == np.asarray(b)).all()
+
+
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "BLOCK", 4)
     settings, data = config(), dataset(500)

@@ -223,22 +223,26 @@ class Ensemble(eqx.Module):
         which means nothing, would be multiplied.
         """
         found = pool.weights(rows)
-        return None if found is None else self._even(found)
+        return None if found is None else self.even(found)
 
     def boltzmann(
         self, change: Float[Array, "chains n"], counts: Float[Array, "chains n"]
     ) -> Float[Array, "chains n"]:
-        """`exp(-change)` of energies in kT; its mean over each molecule, by counts, is one."""
-        least = jax.ops.segment_min(change.min(axis=1), self.place, len(self.place))
-        w = jnp.exp(least[self.place][:, None] - change)
-        return self._even(counts * w) / counts
+        """`exp(-change)` of energies in kT; its mean over each molecule, by counts, is one.
 
-    def _even(self, weights: Float[Array, "chains n"]) -> Float[Array, "chains n"]:
-        """Weights over their mean over each molecule."""
+        Zero for an infinite change.
+        """
+        least = jax.ops.segment_min(change.min(axis=1), self.place, len(self.place))
+        finite = jnp.where(jnp.isfinite(change), change, 0.0)
+        w = jnp.where(jnp.isfinite(change), jnp.exp(least[self.place][:, None] - finite), 0.0)
+        return self.even(counts * w) / counts
+
+    def even(self, weights: Float[Array, "chains n"]) -> Float[Array, "chains n"]:
+        """Weights over their mean over each molecule; zero where all of a molecule are."""
         size = len(self.place)
         total = jax.ops.segment_sum(weights.mean(axis=1), self.place, size)
         chains = jax.ops.segment_sum(jnp.ones(size), self.place, size)
-        return weights * (chains / total)[self.place][:, None]
+        return weights * (chains / jnp.where(total > 0, total, 1.0))[self.place][:, None]
 
     def scaled(self, chains: State) -> Float[Array, "chains beads dim"]:
         """Positions as the model takes them."""

@@ -251,8 +251,17 @@ class Stage(AbstractStage):
                 return Culprit(name, float(values[row]), int(batch.index[row]), times)
         return None
 
-    def objection(self, terms: dict[str, float]) -> str | None:
-        """None: any finite loss will do."""
+    @property
+    def is_judged(self) -> bool:
+        """No: any finite loss will do."""
+        return False
+
+    def lost(self, logs: dict[str, Float[np.ndarray, " steps"]]) -> float:
+        """None, where nothing is simulated."""
+        return 0.0
+
+    def objection(self, lost: float, begin: int, end: int) -> str | None:
+        """See `is_judged`."""
         return None
 
     def on_one_device(self) -> Stage:

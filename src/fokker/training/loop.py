@@ -122,7 +122,7 @@ def train(
     if resume:
         newest = checkpoint.latest(folder)
         progress = checkpoint.read_manifest(newest)["progress"]
-        begin = _Position(*(progress[name] for name in _Position._fields))
+        begin = _Position(**{name: progress.get(name, 0) for name in _Position._fields})
         model = checkpoint.load(newest, "model", inference_group(first, start_frames))["model"]
     if parallel.is_primary() and resume:
         training_log.rewind(log, begin.stage, begin.step)
@@ -148,14 +148,15 @@ def train(
 
         name, total = config.name_of(index), int(stage.n_steps)
         following = config.next_stage(index + 1)
-        for block in _blocks(stage, state, pool, validation, dataset, should_stop):
+        lost = begin.lost if continued is not None else 0.0
+        for block in _blocks(stage, state, pool, validation, dataset, should_stop, lost):
             state, record, step = block.state, block.record, block.record["step"]
             ended = record.get("ended")
             done = step == total or ended is not None
-            if ended is None:
+            if ended is None and (block.whole or not stage.is_judged):
                 best, kept = _keep(best, state, record)
                 model = _with_expert(model, expert, stage.model(kept))
-            else:
+            elif ended is not None:
                 on_message(f"{name} ended at step {step:,} of {total:,}: {ended}.")
             if done and best is not None:
                 record["kept"] = int(best.step)
@@ -167,18 +168,28 @@ def train(
                 on_message(_better_before(name, best, record["validation"]["loss"], total))
             stop = parallel.anywhere(should_stop())
             if (done or stop or saver.is_due) and parallel.is_primary():
-                saver.save(following if done else index, 0 if done else step, model, state, best)
+                place = (following, 0) if done else (index, step)
+                saver.save(_Position(*place, saver.counter, block.lost), model, state, best)
             if stop and not (done and following == len(stages)):
                 raise Interrupted
     return model
 
 
 class _Position(NamedTuple):
-    """Where a checkpoint is: its stage, the steps of this one, and those of all stages."""
+    """Where a checkpoint is.
+
+    Attributes
+    ----------
+    stage, step, counter
+        Its stage, the steps of this one, and those of all stages.
+    lost
+        Chains that broke since the last whole block.
+    """
 
     stage: int = 0
     step: int = 0
     counter: int = 0
+    lost: float = 0.0
 
 
 @dataclass
@@ -195,13 +206,11 @@ class _Saver:
     def is_due(self) -> bool:
         return time.monotonic() - self.last > CHECKPOINT_SECONDS
 
-    def save(
-        self, stage: int, step: int, model: Mixture, state: TrainingState, best: Best | None
-    ) -> None:
+    def save(self, at: _Position, model: Mixture, state: TrainingState, best: Best | None) -> None:
         groups = {"model": inference_group(model, self.start_frames), "training": state}
         groups |= {} if best is None else {"best": best}
-        progress = _Position(stage, step, self.counter)._asdict()
-        checkpoint.save(self.folder, self.counter, groups, {**self.metadata, "progress": progress})
+        metadata = {**self.metadata, "progress": at._asdict()}
+        checkpoint.save(self.folder, at.counter, groups, metadata)
         self.last = time.monotonic()
 
 
@@ -219,9 +228,13 @@ def _keep(
 
 @dataclass(frozen=True)
 class _Block:
+    """Steps and what to write of them; `lost` chains broke since the last whole block."""
+
     state: Any
     length: int
     record: dict[str, Any]
+    lost: float
+    whole: bool
 
 
 def _blocks(
@@ -231,6 +244,7 @@ def _blocks(
     validation: Pool | None,
     dataset: Dataset,
     stop: Callable[[], bool],
+    lost: float,
 ) -> Iterator[_Block]:
     total = int(stage.n_steps)
     shared, state = parallel.share((stage, state), stage.sharding)
@@ -260,14 +274,18 @@ def _blocks(
             "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
             "seconds": round(time.monotonic() - began, 4),
         }
-        if (objection := stage.objection(mean)) is not None:
-            record["ended"] = objection
-            yield _Block(state, at - step, record)
-            return
-        if validation is not None and at == end and held_out.is_due(at, total, BLOCK):
+        lost += sum(stage.lost(logs) for logs in pieces)
+        whole = at == end
+        if whole:
+            objection, lost = stage.objection(lost, (end - 1) // BLOCK * BLOCK, end), 0.0
+            if objection is not None:
+                record["ended"] = objection
+                yield _Block(state, at - step, record, lost, whole)
+                return
+        if validation is not None and whole and held_out.is_due(at, total, BLOCK):
             average = parallel.local(state.average)
             record["validation"] = held_out.losses(stage, average, validation)
-        yield _Block(state, at - step, record)
+        yield _Block(state, at - step, record, lost, whole)
 
 
 def _better_before(name: str, best: Best, loss: float, total: int) -> str:
