@@ -66,7 +66,7 @@ def emphasised(probability: Float[np.ndarray, " frames"], counts: Sequence[int])
     """
     edges = edges_of(probability)
     drawn = np.diff(edges).astype(np.float64)
-    ends = np.cumsum(counts)
+    ends = np.cumsum(counts, dtype=np.int64)
     alike = np.add.reduceat(drawn, ends - counts) / counts
     weight = np.repeat(alike, counts) / drawn
     return Emphasis(jnp.asarray(edges), jnp.asarray(weight, jnp.float32))

@@ -344,7 +344,8 @@ def _stratified(key: Key, size: int) -> Float[Array, " batch"]:
     """
     start, within = jax.random.split(key)
     golden = np.arange(size) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
-    part = (np.argsort(np.argsort(golden)) + jax.random.randint(start, (), 0, size)) % size
+    rank = jnp.asarray(np.argsort(np.argsort(golden)))
+    part = (rank + jax.random.randint(start, (), 0, size)) % size
     return (part + jax.random.uniform(within, (size,))) / size
 
 
