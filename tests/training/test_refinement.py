@@ -12,8 +12,9 @@ import pytest
 
 from fokker.config import parse
 from fokker.config.presets import assignment, combine
+from fokker.dataset.emphasis import emphasised as with_probability
 from fokker.dataset.frames import prepare
-from fokker.dataset.pool import Emphasis, Pool, Shares
+from fokker.dataset.pool import Pool, Shares, edges_of
 from fokker.dataset.subject import Subject
 from fokker.dynamics import simulate
 from fokker.errors import FokkerError
@@ -24,6 +25,7 @@ from fokker.system import Bead, System
 from fokker.training import Files, Watch, block, train
 from fokker.training import loop as training
 from fokker.training.block import run_block
+from fokker.training.chains import _product_over
 from fokker.training.refinement import Refinement
 from fokker.training.schedule import Stages, initial_model
 from fokker.training.simulating import GAP, RESTARTED
@@ -193,12 +195,15 @@ def test_chains_without_a_lifetime_never_begin_again():
         assert (np.abs(np.asarray(after.chains.x)).max(axis=(1, 2)) > 20.0).all()
 
 
+HALVES = jnp.asarray(edges_of(np.array([0.5, 0.5])))
+
+
 def test_each_chain_has_its_part_of_the_frames_of_its_molecule_and_all_frames_count_alike():
     """Three chains of a molecule of 31 frames, two of one of 9, which come after 5 of another."""
     stage, _, pool = refinement(config("refinement.chains=5"), dataset(60))
     place, first, count = jnp.asarray([0, 0, 0, 1, 1]), jnp.asarray([0, 36]), jnp.asarray([31, 9])
     numbered = jnp.arange(len(pool.frames), dtype=jnp.float32)[:, None, None]
-    pool = Pool(numbered, Shares(jnp.arange(2), first, count, jnp.asarray([0.5, 1.0])))
+    pool = Pool(numbered, Shares(jnp.arange(2), first, count, HALVES))
     ensemble = eqx.tree_at(lambda e: e.place, stage.ensemble, place)
     n = 20_000
     drawn = np.asarray(ensemble.training_rows(pool, jax.random.key(0), n))
@@ -231,17 +236,46 @@ def test_parts_take_the_noise_of_slow_motions_away():
 
 def emphasised(pool, factors):
     """The same frames, each drawn so much more often than on average."""
-    factors = factors / factors.mean()
-    below = np.cumsum(factors) / factors.sum()
-    emphasis = Emphasis(jnp.asarray(below, jnp.float32), jnp.asarray(1 / factors, jnp.float32))
-    return dataclasses.replace(pool, emphasis=emphasis)
+    return dataclasses.replace(pool, emphasis=with_probability(factors, [len(factors)]))
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_chains_begin_from_every_one_of_twenty_million_frames(rare):
+    """Float32 tells every second frame of the last three millions from its neighbour, at most."""
+    n, chains, draws = 20_000_000, 3, 200_000
+    stage, _, _ = refinement(config(f"refinement.chains={chains}"), dataset(60))
+    found = with_probability(np.ones(n), [n]) if rare else None
+    pool = Pool(jnp.zeros((n, 0, 1)), emphasis=found)
+    born = jnp.zeros(chains, jnp.int32)
+    rows = np.asarray(stage.ensemble.training_rows(pool, jax.random.key(0), draws))
+    assert rows.min() >= 0
+    assert rows.max() < n
+    for part, own in enumerate(rows):
+        assert part * n // chains <= own.min()
+        assert own.max() <= -(-(part + 1) * n // chains)
+        shares = np.bincount(own % 8, minlength=8) / draws
+        assert np.abs(shares - 1 / 8).max() < 5 * np.sqrt(1 / 8 / draws)
+    begun = [stage.ensemble.first_rows(pool, jax.random.key(1), born + i)[-1] for i in range(64)]
+    assert np.asarray(begun).min() >= 2 * n // 3
+    assert 12 < np.sum(np.asarray(begun) % 2) < 52
+
+
+def test_parts_of_very_many_chains_are_exact():
+    """Where they begin is a product that 32 bits do not hold."""
+    a = np.array([0, 1, 69_999, 123_456_789], np.int32)
+    b = np.array([0, 70_000, 69_998, 345_678_901], np.int32)
+    n = np.array([1, 70_001, 70_001, 500_000_003], np.int32)
+    quotient, rest = _product_over(*map(jnp.asarray, (a, b, n)))
+    exact = a.astype(np.int64) * b
+    np.testing.assert_array_equal(quotient, exact // n)
+    np.testing.assert_array_equal(rest, exact % n)
 
 
 def test_emphasised_frames_are_drawn_more_often_and_means_stay():
     """Three chains of a molecule of 31 frames, two of one of 9, which come after 5 of another."""
     stage, _, pool = refinement(config("refinement.chains=5"), dataset(60))
     place, first, count = jnp.asarray([0, 0, 0, 1, 1]), jnp.asarray([0, 36]), jnp.asarray([31, 9])
-    pool = Pool(pool.frames, Shares(jnp.arange(2), first, count, jnp.asarray([0.5, 1.0])))
+    pool = Pool(pool.frames, Shares(jnp.arange(2), first, count, HALVES))
     factors = np.random.default_rng(0).uniform(0.2, 3.0, len(pool.frames))
     pool = emphasised(pool, factors)
     ensemble = eqx.tree_at(lambda e: e.place, stage.ensemble, place)
@@ -346,6 +380,53 @@ def test_chains_that_break_end_it_with_the_weights_before_kept(tmp_path, monkeyp
     for a, b, c in zip(arrays(before), arrays(stored), arrays(after), strict=True):
         assert np.array_equal(a, b)
         assert np.array_equal(a, c)
+
+
+@pytest.mark.parametrize("lifetime", [0, 1, 20, 350])
+@pytest.mark.parametrize("chains", [32, 512])
+def test_the_share_of_lives_that_are_lost_has_a_limit(lifetime, chains):
+    """By a known rate at which chains break in each update, as many lives as the lifetime says."""
+    settings = config(
+        f"refinement.lifetime={lifetime}", f"refinement.chains={chains}", "refinement.steps=1000"
+    )
+    stage, _, _ = refinement(settings, dataset(60))
+    rng, life = np.random.default_rng(0), lifetime or 1000
+
+    def ended(share):
+        """How often so large a share of lost lives ends it, over one block of 250 updates."""
+        rate = 1.0 - (1.0 - share) ** (1.0 / life)
+        lost = rng.binomial(chains, rate, (400, 250)).sum(axis=1)
+        return np.mean([stage.objection(float(n), 250, 500) is not None for n in lost])
+
+    lives = chains * 250 / life
+    assert ended(0.02) < 0.2  # by chance, beyond two standard deviations of few lives
+    assert ended(0.005) < 0.02 + 0.5 * (lives < 30) * lives / 30
+    assert ended(0.5) > 0.95
+    message = stage.objection(chains * 250 * 0.02, 250, 500)
+    assert (message is None) == (lifetime == 1)
+    if lifetime == 350:
+        assert "100% of the chains" in message
+
+
+def test_where_it_ends_does_not_depend_on_how_blocks_were_cut(tmp_path, monkeypatch):
+    """On a slow machine a block ends early: what is judged, and what is kept, stays the same."""
+    monkeypatch.setattr(block, "BLOCK", 4)
+    data, ends, models = dataset(500), [], []
+    broken = lambda x: x[0, 0] > 0.0  # noqa: E731
+    for name, slow in (("fast", False), ("slow", True)):
+        if slow:
+            monkeypatch.setattr(block, "FIRST_PIECE", 1)
+            monkeypatch.setattr(block, "PIECE_SECONDS", 0.0)
+            monkeypatch.setattr(block, "CHECKPOINT_SECONDS", 0.0)
+        models.append(run(tmp_path / name, config(), data, is_broken=broken))
+        lines = (tmp_path / name / "training.jsonl").read_text().splitlines()
+        rows = [row for row in map(json.loads, lines) if row["name"] == "refinement"]
+        ends.append([(row["step"], row["ended"]) for row in rows if "ended" in row])
+        assert (len(rows) > 2) == slow
+    assert ends[0] == ends[1]
+    assert ends[0]
+    for a, b in zip(*map(arrays, models), strict=True):
+        assert (np.asarray(a) == np.asarray(b)).all()
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, monkeypatch):

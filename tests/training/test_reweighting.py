@@ -233,8 +233,41 @@ def test_chains_that_break_begin_again_and_are_objected_to():
     known = {row.tobytes() for row in np.asarray(pool.frames)}
     share = np.mean([row.tobytes() in known for row in np.asarray(state.recorded.frames[-1])])
     assert share == pytest.approx(logs[RESTARTED][-1], abs=0.3)
-    assert "of the reweighting broke" in stage.objection({RESTARTED: 0.5})
-    assert stage.objection({RESTARTED: 0.01}) is None
+    assert "of the reweighting broke" in stage.objection(0.5 * stage.options.chains, 0, 5)
+    assert stage.objection(0.01 * stage.options.chains, 0, 5) is None
+
+
+def test_a_chain_that_broke_counts_no_more_in_its_round():
+    """Its energy is minus infinity from then on; its frames move neither gap nor gradient."""
+    settings = config("reweighting.chains=40", "reweighting.least=0.01")
+    stage, state, pool = reweighting(
+        settings, dataset(2000), is_broken=lambda x: (x[0, 0] > 0.8) & (x[0, 1] > 0.0)
+    )
+    frames = stage.options.frames
+    state, logs = run_block(stage, state, pool, frames)
+    counts = np.isfinite(np.asarray(state.recorded.energies))
+    assert 0.1 < counts[-1].mean() < 0.95
+    assert (np.diff(counts.astype(int), axis=0) <= 0).all()
+    assert logs[RESTARTED].sum() == pytest.approx(1.0 - counts[-1].mean())
+    assert np.isfinite(logs[GAP]).all()
+
+    def of(recorded):
+        before = jnp.asarray(state.recorded.energies).T
+        data = pool.frames[: 40 * frames].reshape(40, frames, 1, 2)
+        (gap, effective), gradient = jax.value_and_grad(stage.gap, has_aux=True)(
+            state.parameters, data, jnp.swapaxes(recorded, 0, 1), before
+        )
+        return float(gap), float(effective), arrays(gradient)
+
+    gap, effective, gradient = of(state.recorded.frames)
+    moved = jnp.where(counts[..., None, None], state.recorded.frames, pool.frames[7])
+    again, _, other = of(moved)
+    assert effective == pytest.approx(counts.mean(), rel=1e-3)
+    assert gap == pytest.approx(again, rel=1e-5)
+    for a, b in zip(gradient, other, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    state, _ = run_block(stage, state, pool, stage.options.steps + 1)
+    assert np.isfinite(np.asarray(state.recorded.energies[0])).mean() > counts[-1].mean()
 
 
 def test_learning_rate_goes_on_over_rounds_and_not_while_simulating():

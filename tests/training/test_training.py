@@ -15,10 +15,11 @@ from fokker.config.presets import assignment, combine
 from fokker.dataset.frames import prepare
 from fokker.dataset.subject import Subject
 from fokker.errors import FokkerError
+from fokker.objective import AbstractObjective
 from fokker.runtime import checkpoint
 from fokker.runtime.interruption import Interrupted
 from fokker.system import Bead, System
-from fokker.training import Files, Watch, block, inference_group, train
+from fokker.training import Files, Watch, block, held_out, inference_group, train
 from fokker.training.block import run_block
 from fokker.training.expert import Stage
 from fokker.training.held_out import Best
@@ -196,11 +197,78 @@ def test_frames_outside_a_fraction_are_noised_as_if_its_term_were_not_there():
         return jax.tree.map(np.asarray, (found, alone["dsm"]))
 
     (whole, _), (part, alone) = terms({}), terms({"fraction": 0.25})
-    order = np.random.default_rng(0).permutation(40)
-    assert np.allclose(part["diffclf"], whole["diffclf"][order[:10]], rtol=1e-5)
-    assert np.allclose(part["dsm"][:10], whole["dsm"][order[:10]], rtol=1e-5)
-    assert np.allclose(part["dsm"][10:], alone[order[10:]], rtol=1e-5)
-    assert not np.allclose(part["dsm"][10:], whole["dsm"][order[10:]], rtol=1e-2)
+    assert np.allclose(part["diffclf"], whole["diffclf"][:10], rtol=1e-5)
+    assert np.allclose(part["dsm"][:10], whole["dsm"][:10], rtol=1e-5)
+    assert np.allclose(part["dsm"][10:], alone[10:], rtol=1e-5)
+    assert not np.allclose(part["dsm"][10:], whole["dsm"][10:], rtol=1e-2)
+
+
+class Steep(AbstractObjective):
+    """Large where t is small, as consistency is: what a fraction must not miss."""
+
+    times_per_frame = 1
+
+    def __call__(self, evaluation, _key):
+        """Logarithm of the time, which is what most of the losses grow with."""
+        return -jnp.log(evaluation.noised.times[0])
+
+
+def steep(size, fractions):
+    """A stage of which every term is the same, each on its part of the batch."""
+    terms = {name: {"fraction": f} for name, f in fractions.items()}
+    options = TrainingOptions(batch_size=size, time_power=2.0, objectives={"dsm": {}, **terms})
+    settings, data = config(), dataset()
+    model = initial_model(settings, SYSTEM, data.training).experts[0]
+    stage, state = Stage.create(
+        model, settings.process.build(), features_of(SYSTEM), (0.0, 0.1), options,
+        centred=False, seed=3,
+    )  # fmt: skip
+    same = dict.fromkeys(stage.objectives, Steep())
+    stage = eqx.tree_at(lambda s: s.objectives, stage, same)
+    return stage, stage.model(state.parameters), data.pool
+
+
+def values_of_steps(stage, model, pool, n_steps):
+    """Values of every term at so many steps, shape (steps, frames of the term)."""
+    values = eqx.filter_jit(lambda step: stage.terms(model, stage.draw(pool, step)))
+    return jax.tree.map(np.asarray, jax.lax.map(values, jnp.arange(n_steps)))
+
+
+FRACTIONS = {"diffclf": 1 / 4, "rne": 1 / 16, "ctsm": 0.3}
+
+
+@pytest.mark.parametrize("size", [128, 50])
+def test_every_term_sees_every_stratum_of_time(size):
+    stage, model, pool = steep(size, FRACTIONS)
+    for name, found in values_of_steps(stage, model, pool, 4000).items():
+        u = np.sqrt((np.exp(-found) - 1e-5) / (0.1 - 1e-5))
+        counts = np.histogram(u, size, (0.0, 1.0))[0]
+        # every row is in every stratum with the same probability
+        expected = u.size / size
+        assert np.all(abs(counts - expected) < 5.0 * np.sqrt(expected)), name
+        assert counts.sum() == u.size
+
+
+def test_a_fraction_of_the_batch_estimates_the_mean_of_the_batch():
+    """The mean over steps, within its standard error; and each step as precisely as strata give."""
+    stage, model, pool = steep(128, FRACTIONS)
+    found = values_of_steps(stage, model, pool, 4000)
+    truth = found["dsm"].mean()
+    for name, values in found.items():
+        means = values.mean(axis=1)
+        assert abs(means.mean() - truth) < 4.0 * means.std() / np.sqrt(len(means)) + 1e-4, name
+        # rows drawn alike would have the standard deviation of one over the root of their number
+        assert means.std() < 0.6 * values.std() / np.sqrt(values.shape[1]), name
+
+
+def test_steps_of_held_out_frames_have_other_strata_in_a_fraction_too():
+    stage, model, pool = steep(64, {"rne": 1 / 64})
+    values = eqx.filter_jit(stage.losses)
+    at = [
+        float(values(model, pool, jnp.asarray(2**30 + i))["rne"]) for i in range(held_out.BATCHES)
+    ]
+    u = np.sqrt((np.exp(-np.array(at)) - 1e-5) / (0.1 - 1e-5))
+    assert len(np.unique((64 * u).astype(int))) >= held_out.BATCHES // 2
 
 
 def test_times_fill_the_interval_with_the_stated_power():

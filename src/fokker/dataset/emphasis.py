@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from ..metrics import compute
 from ..system import System
-from .pool import Emphasis
+from .pool import Emphasis, edges_of
 
 BINS = 24
 """Per axis of the plane; coarse enough that the few frames of a rare state share bins."""
@@ -51,11 +51,25 @@ def emphasis(
     factors = [_factors(*molecule, exponent) for molecule in molecules]
     scales = [share / len(f) for share, f in zip(shares, factors, strict=True)]
     p = np.concatenate([s * f for s, f in zip(scales, factors, strict=True)])
-    cumulative = np.cumsum(p)
-    return Emphasis(
-        jnp.asarray(cumulative / cumulative[-1], jnp.float32),
-        jnp.asarray(1.0 / np.concatenate(factors), jnp.float32),
-    )
+    return emphasised(p, [len(f) for f in factors])
+
+
+def emphasised(probability: Float[np.ndarray, " frames"], counts: Sequence[int]) -> Emphasis:
+    """Frames drawn by their probability, each weighted for the whole number that it is rounded to.
+
+    Parameters
+    ----------
+    probability
+        Of each frame, in any unit, molecule after molecule.
+    counts
+        Frames of each molecule.
+    """
+    edges = edges_of(probability)
+    drawn = np.diff(edges).astype(np.float64)
+    ends = np.cumsum(counts, dtype=np.int64)
+    alike = np.add.reduceat(drawn, ends - counts) / counts
+    weight = np.repeat(alike, counts) / drawn
+    return Emphasis(jnp.asarray(edges), jnp.asarray(weight, jnp.float32))
 
 
 def _factors(

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from ..network import ManyInputs
 from ..system import Skeleton, System, Vocabulary
 from ..types import FAR, Features
-from .pool import Shares
+from .pool import Shares, edges_of
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,11 @@ class Ranges:
     @property
     def shares(self) -> Shares:
         """The same on the device."""
-        total = np.cumsum(self.weight, dtype=np.float64)
         return Shares(
             jnp.asarray(self.molecule, jnp.int32),
             jnp.asarray(self.first, jnp.int32),
             jnp.asarray(self.count, jnp.int32),
-            jnp.asarray(total / total[-1], jnp.float32),
+            jnp.asarray(edges_of(self.weight)),
         )
 
     def thinned(self, every: int) -> tuple[Int[np.ndarray, " rows"], Ranges]:

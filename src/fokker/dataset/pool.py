@@ -5,9 +5,14 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..types import ForceLabels, Key
+
+TURN = 2**30
+"""Probability one, in the whole numbers that draws are made with: float32 has 24 bits, too few to
+tell ten million frames apart."""
 
 
 class Shares(NamedTuple):
@@ -19,14 +24,14 @@ class Shares(NamedTuple):
         Number of each molecule that takes part, by which its features are found.
     first, count
         Its frames are `first` to `first + count - 1`.
-    cumulative
-        Sum of the probabilities of the molecules up to each; the last is 1.
+    edges
+        A place from 0 to `TURN` is of the molecule between whose two edges it lies; see `edges_of`.
     """
 
     molecule: Int[Array, " molecules"]
     first: Int[Array, " molecules"]
     count: Int[Array, " molecules"]
-    cumulative: Float[Array, " molecules"]
+    edges: Int[Array, " edges"]
 
 
 class Emphasis(NamedTuple):
@@ -34,13 +39,13 @@ class Emphasis(NamedTuple):
 
     Attributes
     ----------
-    cumulative
-        Sum of the probabilities of the frames up to each; the last is 1.
+    edges
+        A place from 0 to `TURN` is of the frame between whose two edges it lies; see `edges_of`.
     weight
         By how much each is drawn more seldom than if all of its molecule were drawn alike.
     """
 
-    cumulative: Float[Array, " frames"]
+    edges: Int[Array, " edges"]
     weight: Float[Array, " frames"]
 
 
@@ -75,20 +80,46 @@ class Pool(eqx.Module):
         are kept to within one frame in every batch: an independent draw of each frame would only
         add noise.
         """
+        order, within, frame = jax.random.split(key, 3)
+        if self.shares is None and self.emphasis is None:
+            return jax.random.randint(frame, (size,), 0, len(self.frames)), None
+        places = jax.random.permutation(order, _spread(within, size))
         if self.emphasis is not None:
-            places = (jnp.arange(size) + jax.random.uniform(key, (size,))) / size
-            places = jax.random.permutation(jax.random.fold_in(key, 1), places)
-            row = jnp.searchsorted(self.emphasis.cumulative, places, side="right")
-            row = jnp.minimum(row, len(self.frames) - 1)
+            row = between(self.emphasis.edges, places)
             if self.shares is None:
                 return row, None
             whose = jnp.searchsorted(self.shares.first, row, side="right") - 1
             return row, self.shares.molecule[whose]
-        if self.shares is None:
-            return jax.random.randint(key, (size,), 0, len(self.frames)), None
-        order, within, frame = jax.random.split(key, 3)
-        places = jax.random.permutation(order, size) + jax.random.uniform(within, (size,))
-        row = jnp.searchsorted(self.shares.cumulative, places / size, side="right")
-        row = jnp.minimum(row, len(self.shares.count) - 1)  # where rounding leaves the last below 1
-        step = jax.random.randint(frame, (size,), 0, self.shares.count[row])
-        return self.shares.first[row] + step, self.shares.molecule[row]
+        assert self.shares is not None
+        whose = between(self.shares.edges, places)
+        step = jax.random.randint(frame, (size,), 0, self.shares.count[whose])
+        return self.shares.first[whose] + step, self.shares.molecule[whose]
+
+
+def edges_of(shares: Float[np.ndarray, " items"]) -> Int[np.ndarray, " edges"]:
+    """Cut `TURN` in one piece for each item, by its share, none of them empty.
+
+    Parameters
+    ----------
+    shares
+        How often each item is to be drawn, in any unit.
+    """
+    n = len(shares)
+    total = np.concatenate([[0.0], np.cumsum(shares, dtype=np.float64)])
+    edges = np.rint(total * (TURN / total[-1])).astype(np.int64)
+    steps = np.arange(n + 1)
+    edges = np.maximum.accumulate(edges - steps) + steps
+    return np.minimum(edges, TURN - n + steps).astype(np.int32)
+
+
+def between(edges: Int[Array, " edges"], places: Int[Array, "*places"]) -> Int[Array, "*places"]:
+    """Item of each place below `TURN`."""
+    return jnp.searchsorted(edges, places, side="right").astype(jnp.int32) - 1
+
+
+def _spread(key: Key, size: int) -> Int[Array, " size"]:
+    """Places below `TURN`, one in each of equal parts that begin anywhere."""
+    start, within = jax.random.split(key)
+    width = TURN // size
+    inside = jax.random.randint(within, (size,), 0, width)
+    return (jnp.arange(size) * width + inside + jax.random.randint(start, (), 0, TURN)) % TURN

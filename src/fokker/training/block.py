@@ -49,6 +49,8 @@ class Job:
         What a step is, where it begins, and the frames.
     dataset
         Where these come from, for what is said of one of them.
+    lost
+        Chains that broke since the last whole block.
     """
 
     expert: int
@@ -56,6 +58,7 @@ class Job:
     state: TrainingState
     pool: Pool
     dataset: Dataset
+    lost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,17 @@ class Block:
         Optimiser steps in it.
     record
         Its line of the log.
+    lost
+        Chains that broke since the last whole block.
+    whole
+        Whether it was not cut short.
     """
 
     state: Any
     length: int
     record: dict[str, Any]
+    lost: float
+    whole: bool
 
 
 def blocks(job: Job, validation: Pool | None, stop: Callable[[], bool]) -> Iterator[Block]:
@@ -94,7 +103,7 @@ def blocks(job: Job, validation: Pool | None, stop: Callable[[], bool]) -> Itera
     FokkerError
         If the loss stops being finite, with the step, the term, the time and the frame.
     """
-    stage, pool, total = job.stage, job.pool, int(job.stage.n_steps)
+    stage, pool, lost, total = job.stage, job.pool, job.lost, int(job.stage.n_steps)
     shared, state = parallel.share((stage, job.state), stage.sharding)
     program = ready_block(shared, state, pool)
     piece = FIRST_PIECE
@@ -122,14 +131,18 @@ def blocks(job: Job, validation: Pool | None, stop: Callable[[], bool]) -> Itera
             "learning_rate": float(stage.learning_rate(jnp.asarray(step))),
             "seconds": round(time.monotonic() - began, 4),
         }
-        if (objection := stage.objection(mean)) is not None:
-            record["ended"] = objection
-            yield Block(state, at - step, record)
-            return
-        if validation is not None and at == end and held_out.is_due(at, total, BLOCK):
+        lost += sum(stage.lost(logs) for logs in pieces)
+        whole = at == end
+        if whole:
+            objection, lost = stage.objection(lost, (end - 1) // BLOCK * BLOCK, end), 0.0
+            if objection is not None:
+                record["ended"] = objection
+                yield Block(state, at - step, record, lost, whole)
+                return
+        if validation is not None and whole and held_out.is_due(at, total, BLOCK):
             average = parallel.local(state.average)
             record["validation"] = held_out.losses(stage, average, validation)
-        yield Block(state, at - step, record)
+        yield Block(state, at - step, record, lost, whole)
 
 
 def run_block(

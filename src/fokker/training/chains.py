@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from ..config import SimulationOptions
 from ..dataset.frames import Dataset
-from ..dataset.pool import Pool
+from ..dataset.pool import TURN, Pool, between
 from ..dynamics import AbstractIntegrator, Predicate, State, is_sound, many_steps
 from ..errors import FokkerError
 from ..model import AbstractEnergy, AbstractScore
@@ -112,8 +112,8 @@ class Ensemble(eqx.Module):
                     f"{option} = {n_chains}: there are {len(ranges.molecule)} molecules, "
                     "and each needs a chain; take more chains."
                 )
-            shares = ranges.shares.cumulative
-            place = jnp.searchsorted(shares, (jnp.arange(n_chains) + 0.5) / n_chains)
+            middle = (2 * np.arange(n_chains) + 1) * TURN // (2 * n_chains)
+            place = between(ranges.shares.edges, jnp.asarray(middle, jnp.int32))
             each = [np.asarray(one.masses, np.float32) for one in dataset.many.systems]
             masses = stacked(each, fill=1.0)
             integrator = eqx.tree_at(lambda i: i.masses, integrator, jnp.asarray(masses))
@@ -174,37 +174,47 @@ class Ensemble(eqx.Module):
         In time order, parts differ in what is slow: the mean over all chains is known better than
         that over frames drawn alike. If rare frames are emphasised, parts are alike in probability.
         """
-        return self._rows(pool, jax.random.uniform(key, (len(self.place), n)))
+        _, width = self._ranges(pool)
+        shape = (len(self.place), n)
+        return self._rows(pool, jax.random.randint(key, shape, 0, width[:, None]))
 
     def first_rows(
         self, pool: Pool, key: Key, born: Int[Array, " chains"]
     ) -> Int[Array, " chains"]:
         """The training frame that each chain begins from at an update; always the same."""
 
-        def one(chain: Array, born: Array) -> Array:
+        def one(chain: Array, born: Array, width: Array) -> Array:
             key_of_chain = jax.random.fold_in(jax.random.fold_in(key, born), chain)
-            return jax.random.uniform(key_of_chain)
+            return jax.random.randint(key_of_chain, (1,), 0, width)
 
-        return self._rows(pool, jax.vmap(one)(jnp.arange(len(born)), born)[:, None])[:, 0]
+        _, width = self._ranges(pool)
+        return self._rows(pool, jax.vmap(one)(jnp.arange(len(born)), born, width))[:, 0]
 
-    def _rows(self, pool: Pool, u: Float[Array, "chains n"]) -> Int[Array, "chains n"]:
-        """Frames of each chain at places from 0 to 1 in its part."""
+    def _ranges(self, pool: Pool) -> tuple[Int[Array, " chains"], Int[Array, " chains"]]:
+        """Where the molecule of each chain begins, and how long it is: in frames or in places."""
         if pool.shares is None:
             first, count = jnp.zeros_like(self.place), jnp.full_like(self.place, len(pool.frames))
         else:
             first, count = pool.shares.first[self.place], pool.shares.count[self.place]
+        if pool.emphasis is None:
+            return first, count
+        edges = pool.emphasis.edges
+        return edges[first], edges[first + count] - edges[first]
+
+    def _rows(self, pool: Pool, draw: Int[Array, "chains n"]) -> Int[Array, "chains n"]:
+        """Frames of each chain in its part, given numbers below the length of its molecule.
+
+        Part k of n of a length L begins at k L / n, which is no whole number. All L n pairs of a
+        part and a number are spread evenly over the length by `floor((k L + number) / n)`.
+        """
+        first, width = self._ranges(pool)
         before = jnp.searchsorted(self.place, self.place)
         others = jnp.searchsorted(self.place, self.place, side="right") - before
-        part = (jnp.arange(len(self.place)) - before)[:, None]
-        first, last = first[:, None], (first + count - 1)[:, None]
-        if pool.emphasis is None:
-            row = first + ((part + u) * (count / others)[:, None]).astype(jnp.int32)
-        else:
-            below = pool.emphasis.cumulative
-            low = jnp.where(first == 0, 0.0, below[first - 1])
-            place = low + (part + u) / others[:, None] * (below[last] - low)
-            row = jnp.searchsorted(below, place, side="right").astype(jnp.int32)
-        return jnp.clip(row, first, last)
+        part = jnp.arange(len(self.place)) - before
+        whole, left = _product_over(part, width % others, others)
+        begin = first + part * (width // others) + whole
+        place = begin[:, None] + (left[:, None] + draw) // others[:, None]
+        return place if pool.emphasis is None else between(pool.emphasis.edges, place)
 
     def weights(self, pool: Pool, rows: Int[Array, "chains n"]) -> Float[Array, "chains n"] | None:
         """What frames count for, their mean over each molecule one; None if all count alike.
@@ -213,22 +223,26 @@ class Ensemble(eqx.Module):
         which means nothing, would be multiplied.
         """
         found = pool.weights(rows)
-        return None if found is None else self._even(found)
+        return None if found is None else self.even(found)
 
     def boltzmann(
         self, change: Float[Array, "chains n"], counts: Float[Array, "chains n"]
     ) -> Float[Array, "chains n"]:
-        """`exp(-change)` of energies in kT; its mean over each molecule, by counts, is one."""
-        least = jax.ops.segment_min(change.min(axis=1), self.place, len(self.place))
-        w = jnp.exp(least[self.place][:, None] - change)
-        return self._even(counts * w) / counts
+        """`exp(-change)` of energies in kT; its mean over each molecule, by counts, is one.
 
-    def _even(self, weights: Float[Array, "chains n"]) -> Float[Array, "chains n"]:
-        """Weights over their mean over each molecule."""
+        Zero for an infinite change.
+        """
+        least = jax.ops.segment_min(change.min(axis=1), self.place, len(self.place))
+        finite = jnp.where(jnp.isfinite(change), change, 0.0)
+        w = jnp.where(jnp.isfinite(change), jnp.exp(least[self.place][:, None] - finite), 0.0)
+        return self.even(counts * w) / counts
+
+    def even(self, weights: Float[Array, "chains n"]) -> Float[Array, "chains n"]:
+        """Weights over their mean over each molecule; zero where all of a molecule are."""
         size = len(self.place)
         total = jax.ops.segment_sum(weights.mean(axis=1), self.place, size)
         chains = jax.ops.segment_sum(jnp.ones(size), self.place, size)
-        return weights * (chains / total)[self.place][:, None]
+        return weights * (chains / jnp.where(total > 0, total, 1.0))[self.place][:, None]
 
     def scaled(self, chains: State) -> Float[Array, "chains beads dim"]:
         """Positions as the model takes them."""
@@ -271,6 +285,21 @@ class Ensemble(eqx.Module):
 def where(old: Bool[Array, " chains"], chains: State, new: State) -> State:
     """Chains of which those that are not old are new."""
     return jax.tree.map(lambda a, b: jnp.where(old[:, None, None], a, b), chains, new)
+
+
+@jax.jit
+def _product_over(a: Array, b: Array, n: Array) -> tuple[Array, Array]:
+    """Quotient and remainder of `a b / n` for a and b below n, digit by digit.
+
+    The product itself may be longer than the 32 bits of an integer.
+    """
+
+    def digit(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        quotient, rest = found
+        rest = 2 * rest + ((a >> (30 - i)) & 1) * b
+        return 2 * quotient + rest // n, rest % n
+
+    return jax.lax.fori_loop(0, 31, digit, (jnp.zeros_like(a), jnp.zeros_like(a)))
 
 
 def _is_array(leaf: Any) -> bool:

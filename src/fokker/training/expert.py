@@ -172,14 +172,14 @@ class Stage(AbstractStage):
         """Frames, times and keys of one step; the same for the same seed and step.
 
         The first time of each frame is stratified over the batch, which takes variance out of the
-        loss; the further ones are independent.
+        loss, and over every run of its rows; the further ones are independent.
         """
         size = self.options.batch_size
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), 1), step)
         pick, first, rest, each = jax.random.split(key, 4)
         index, molecule = pool.pick(pick, size)
         k = max(term.times_per_frame for term in self.objectives.values())
-        stratified = (jnp.arange(size) + jax.random.uniform(first, (size,))) / size
+        stratified = _stratified(first, size)
         u = jnp.column_stack([stratified, self._partners(stratified, k - 1, rest)])
         low, high = self.interval
         times = low + (high - low) * u**self.options.time_power
@@ -208,23 +208,19 @@ class Stage(AbstractStage):
     def terms(self, model: AbstractScore, batch: Batch) -> dict[str, Float[Array, " _"]]:
         """Value of every objective, frame by frame.
 
-        A term with `fraction < 1` is evaluated on that part of the batch alone, drawn once at
-        random because the first times are in order. Each part is noised at as many times as its
-        terms need.
+        A term with `fraction < 1` is evaluated on the first rows of the batch alone, whose times
+        are stratified as those of all are. Each part is noised at as many times as its terms need.
         """
         fractions = {name: self._fraction(name) for name in self.objectives}
         size = batch.frames.shape[0]
         values: dict[str, list[Array]] = {name: [] for name in fractions}
         taken = 0
-        order = _order(size)
         for fraction in sorted(set(fractions.values())):
-            count = _share(fraction, size) - taken
-            part = order[taken : taken + count]
+            part = slice(taken, _share(fraction, size))
             names = [name for name, own in fractions.items() if own >= fraction]
             needed = max(self.objectives[name].times_per_frame for name in names)
             chosen = batch._replace(times=batch.times[:, :needed])
-            if count < size:
-                chosen = jax.tree.map(lambda a, part=part: a[part], chosen)
+            chosen = jax.tree.map(lambda a, part=part: a[part], chosen)
             # here and not before: of what is taken out of arrays that are spread, all devices
             # would compute all
             chosen = scatter(chosen, self.sharding)
@@ -232,7 +228,7 @@ class Stage(AbstractStage):
             for name in names:
                 counted = found[name] if chosen.weight is None else chosen.weight * found[name]
                 values[name].append(counted)
-            taken += count
+            taken = part.stop
         return {name: jnp.concatenate(parts) for name, parts in values.items()}
 
     def losses(
@@ -246,20 +242,26 @@ class Stage(AbstractStage):
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]
     ) -> Culprit | None:
         """Which objective is not finite on the batch of a step; None if none."""
-        batch, size = self.draw(pool, step), self.options.batch_size
-        in_order = all(_share(self._fraction(name), size) == size for name in self.objectives)
-        order = np.arange(size) if in_order else _order(size)
+        batch = self.draw(pool, step)
         for name, values in self.terms(self.model(parameters), batch).items():
             broken = ~np.isfinite(np.asarray(values))
             if broken.any():
-                place = int(np.argmax(broken))
-                row = order[place]
+                row = int(np.argmax(broken))
                 times = np.asarray(batch.times[row])
-                return Culprit(name, float(values[place]), int(batch.index[row]), times)
+                return Culprit(name, float(values[row]), int(batch.index[row]), times)
         return None
 
-    def objection(self, terms: dict[str, float]) -> str | None:
-        """None: any finite loss will do."""
+    @property
+    def is_judged(self) -> bool:
+        """No: any finite loss will do."""
+        return False
+
+    def lost(self, logs: dict[str, Float[np.ndarray, " steps"]]) -> float:
+        """None, where nothing is simulated."""
+        return 0.0
+
+    def objection(self, lost: float, begin: int, end: int) -> str | None:
+        """See `is_judged`."""
         return None
 
     def on_one_device(self) -> Stage:
@@ -332,9 +334,19 @@ def _share(fraction: float, size: int) -> int:
     return max(1, round(fraction * size))
 
 
-def _order(size: int) -> Int[np.ndarray, " batch"]:
-    """Order in which terms take frames of a batch."""
-    return np.random.default_rng(0).permutation(size)
+def _stratified(key: Key, size: int) -> Float[Array, " batch"]:
+    """One number in each of as many equal parts of [0, 1), in a random order that is even too.
+
+    The parts are visited in the order of the multiples of the golden ratio, from a random one on.
+    So each row is as often in each part as in any other, and the rows from any one to any other
+    are spread evenly (three-distance theorem; Sos, Ann. Univ. Sci. Budapest 1, 127, 1958). A
+    random permutation would not be even, and the rows of one part would always be those it has.
+    """
+    start, within = jax.random.split(key)
+    golden = np.arange(size) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
+    rank = jnp.asarray(np.argsort(np.argsort(golden)))
+    part = (rank + jax.random.randint(start, (), 0, size)) % size
+    return (part + jax.random.uniform(within, (size,))) / size
 
 
 def _built(options: Any, molecules: Sequence[Molecule], many: bool) -> AbstractObjective:

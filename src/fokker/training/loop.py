@@ -96,6 +96,7 @@ def train(
         job = stages.create(index, first if index < len(config.experts) else model)
         continued = newest if begin.step and index == begin.stage else None
         job, best = loop.started(job, continued, tuned=pretrained is not None)
+        job = replace(job, lost=begin.lost if continued else 0.0)
         model = loop.run(index, job, best, model)
     return model
 
@@ -149,10 +150,10 @@ class _Loop:
             record, step = block.record, block.record["step"]
             ended = record.get("ended")
             done = step == total or ended is not None
-            if ended is None:
+            if ended is None and (block.whole or not job.stage.is_judged):
                 best, kept = _keep(best, block.state, record)
                 model = _with_expert(model, job.expert, job.stage.model(kept))
-            else:
+            elif ended is not None:
                 self.watch.on_message(f"{name} ended at step {step:,} of {total:,}: {ended}.")
             if done and best is not None:
                 record["kept"] = int(best.step)
@@ -164,13 +165,16 @@ class _Loop:
             if done and best is not None and best.step < total:
                 loss = record["validation"]["loss"]
                 self.watch.on_message(_better_before(name, best, loss, total))
-            self._save(index, None if done else step, model, block.state, best)
+            following = self.config.next_stage(index + 1)
+            place = (following, 0) if done else (index, step)
+            at = Position(*place, self.saver.counter, block.lost)
+            self._save(at, model, block.state, best, done=done)
         return model
 
     def _save(
-        self, index: int, step: int | None, model: Mixture, state: TrainingState, best: Best | None
+        self, at: Position, model: Mixture, state: TrainingState, best: Best | None, *, done: bool
     ) -> None:
-        """Write a checkpoint if one is due; the step is None at the end of a stage.
+        """Write a checkpoint at the end of a stage, or if one is due.
 
         Raises
         ------
@@ -178,11 +182,9 @@ class _Loop:
             If the watch says stop, unless there is nothing left to do.
         """
         stop = parallel.anywhere(self.watch.should_stop())
-        done = step is None
-        following = self.config.next_stage(index + 1) if done else index
         if (done or stop or self.saver.is_due) and parallel.is_primary():
-            self.saver.save(following, step or 0, model, state, best)
-        if stop and not (done and following == self.config.n_stages):
+            self.saver.save(at, model, state, best)
+        if stop and not (done and at.stage == self.config.n_stages):
             raise Interrupted
 
 

@@ -76,6 +76,10 @@ class Refinement(AbstractSimulatingStage):
         """The expert's objectives, the gap of energies and the share of restarted chains."""
         return (*self.stage.logged, GAP, RESTARTED)
 
+    def lives(self, begin: int, end: int) -> float:
+        """By the lifetime; chains that go on for ever live as long as the stage."""
+        return (end - begin) / (self.options.lifetime or int(self.n_steps))
+
     def learning_rate(self, step: ArrayLike) -> Array:
         """Learning rate at a step."""
         return self.stage.learning_rate(step)

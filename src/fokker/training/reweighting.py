@@ -124,6 +124,11 @@ class Reweighting(AbstractSimulatingStage):
         """Steps of a round."""
         return self.options.frames + self.options.steps
 
+    def lives(self, begin: int, end: int) -> float:
+        """A life is the simulation of a round."""
+        recorded = sum(step % self._every < self.options.frames for step in range(begin, end))
+        return recorded / self.options.frames
+
     def learning_rate(self, step: ArrayLike) -> Array:
         """Learning rate at a step, or at the next one of the optimiser."""
         step = jnp.asarray(step)
@@ -160,7 +165,12 @@ class Reweighting(AbstractSimulatingStage):
         weights: Weights,
         key: Key,
     ) -> tuple[TrainingState, dict[str, Scalar]]:
-        """Simulate up to the next frame and record it."""
+        """Simulate up to the next frame and record it.
+
+        A chain that breaks begins again, but how long it takes to forget where is what the first
+        frames of a round are left out for. So it counts no more in this round: as if the weights
+        that made its frames held them for infinitely probable, their energy is minus infinity.
+        """
         options, ensemble, step = self.options, self.ensemble, state.step
         assert state.chains is not None
         assert state.recorded is not None
@@ -173,18 +183,21 @@ class Reweighting(AbstractSimulatingStage):
         made = (step // self._every * options.frames + now) * options.stride
         chains = ensemble.advance(model, chains, made, options.stride)
         sound = ensemble.sound(chains)
+        counted = (now == 0) | jnp.isfinite(state.recorded.energies[now - 1])
+        counts = counted & sound
         chains = where(sound, chains, again)
         frame = ensemble.scaled(chains)
         energies = ensemble.energies(model, frame[:, None])
         recorded = Recorded(
             state.recorded.frames.at[now].set(frame),
-            state.recorded.energies.at[now].set(energies[:, 0]),
+            state.recorded.energies.at[now].set(jnp.where(counts, energies[:, 0], -jnp.inf)),
         )
         of_data, of_chains = weights
-        gap = ensemble.mean_energy(model, data, of_data) - ensemble.mean_of(energies, of_chains)
+        of_counted = ensemble.even(counts[:, None] * (1.0 if of_chains is None else of_chains))
+        gap = ensemble.mean_energy(model, data, of_data) - ensemble.mean_of(energies, of_counted)
         total, means = self.stage.objective(state.parameters, batch)
         state = dataclasses.replace(state, chains=chains, recorded=recorded)
-        shares = {EFFECTIVE: jnp.ones(()), RESTARTED: jnp.mean(~sound)}
+        shares = {EFFECTIVE: jnp.ones(()), RESTARTED: jnp.mean(counted & ~sound)}
         return state, {
             **means,
             **shares,
@@ -208,7 +221,8 @@ class Reweighting(AbstractSimulatingStage):
         data, recorded
             Scaled frames of the molecule of each chain.
         before
-            Energies of the recorded frames with the weights that made them, kT.
+            Energies of the recorded frames with the weights that made them, kT; minus infinity
+            where a frame does not count.
         weights
             What frames, and chains by the frame they began from, count for; None if all count
             alike.

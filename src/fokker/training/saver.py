@@ -19,17 +19,26 @@ from .stage import TrainingState
 
 
 class Position(NamedTuple):
-    """Where a checkpoint is: its stage, the steps of this one, and those of all stages."""
+    """Where a checkpoint is.
+
+    Attributes
+    ----------
+    stage, step, counter
+        Its stage, the steps of this one, and those of all stages.
+    lost
+        Chains that broke since the last whole block.
+    """
 
     stage: int = 0
     step: int = 0
     counter: int = 0
+    lost: float = 0.0
 
     @staticmethod
     def read(path: Path) -> Position:
         """Position of a checkpoint."""
         progress = checkpoint.read_manifest(path)["progress"]
-        return Position(*(progress[name] for name in Position._fields))
+        return Position(**{name: progress.get(name, 0) for name in Position._fields})
 
 
 def inference_group(
@@ -53,16 +62,13 @@ class Saver:
         """Whether the last one is older than a minute."""
         return time.monotonic() - self.last > block.CHECKPOINT_SECONDS
 
-    def save(
-        self, stage: int, step: int, model: Mixture, state: TrainingState, best: Best | None
-    ) -> None:
+    def save(self, at: Position, model: Mixture, state: TrainingState, best: Best | None) -> None:
         """Write one: a model for inference, and the state that training goes on from."""
         groups = {
             "model": inference_group(model, self.subject.start_frames),
             "training": state,
         }
         groups |= {} if best is None else {"best": best}
-        progress = Position(stage, step, self.counter)._asdict()
-        metadata = {**self.subject.metadata, "progress": progress}
-        checkpoint.save(self.folder, self.counter, groups, metadata)
+        metadata = {**self.subject.metadata, "progress": at._asdict()}
+        checkpoint.save(self.folder, at.counter, groups, metadata)
         self.last = time.monotonic()

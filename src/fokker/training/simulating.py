@@ -29,8 +29,9 @@ GAP = "energy-gap"
 RESTARTED = "restarted"
 """Logged: share of the chains that broke and began again from a training frame."""
 
-MOST_RESTARTED = 0.02
-"""Mean share of restarted chains over a block of steps that such a stage ends at."""
+MOST_LOST = 0.02
+"""Share of the lives of chains that may be lost: so many of them are younger than they should be.
+Judged over whole blocks of steps, where the count may be two standard deviations above it."""
 
 Weights: TypeAlias = tuple[Float[Array, "chains frames"] | None, Float[Array, "chains 1"] | None]
 """What frames, and chains by the frame they began from, count for; None if all count alike."""
@@ -163,15 +164,31 @@ class AbstractSimulatingStage(AbstractStage):
         """Which objective of the expert is not finite on the batch of a step; None if none."""
         return self.stage.culprit(parameters, pool, step)
 
-    def objection(self, terms: dict[str, float]) -> str | None:
-        """What chains that break would teach is of the places where they broke."""
-        share = terms[RESTARTED]
-        if share <= MOST_RESTARTED:
+    @abstractmethod
+    def lives(self, begin: int, end: int) -> float:
+        """How many lives of one chain the steps from one to another are."""
+
+    @property
+    def is_judged(self) -> bool:
+        """Yes: what chains that break would teach is of the places where they broke."""
+        return True
+
+    def lost(self, logs: dict[str, Float[np.ndarray, " steps"]]) -> float:
+        """See `AbstractStage`."""
+        return float(np.sum(logs[RESTARTED], dtype=np.float64)) * self.options.chains
+
+    def objection(self, lost: float, begin: int, end: int) -> str | None:
+        """See `AbstractStage` and `MOST_LOST`."""
+        lives = self.options.chains * self.lives(begin, end)
+        expected = MOST_LOST * lives
+        if lost <= expected + 2.0 * np.sqrt(expected):
             return None
+        share = 1.0 - np.exp(-lost / max(lives, 1e-9))
         return (
-            f"{share:.0%} of the chains of the {self.name} broke within {self.options.stride} "
-            "simulation steps; the weights before that are kept. The force is too rough to "
-            "simulate: train the expert longer, or lower simulation.integrator.dt"
+            f"{share:.0%} of the chains of the {self.name} broke before the end of their life "
+            f"({lost:.0f} from step {begin:,} to {end:,}); the weights before that are kept. The "
+            "force is too rough to simulate: train the expert longer, or lower "
+            "simulation.integrator.dt"
         )
 
     def on_one_device(self) -> AbstractSimulatingStage:

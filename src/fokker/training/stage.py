@@ -128,9 +128,21 @@ class AbstractStage(eqx.Module):
     ) -> Culprit | None:
         """Which objective is not finite on the batch of a step; None if none."""
 
+    @property
     @abstractmethod
-    def objection(self, terms: dict[str, float]) -> str | None:
-        """Why a stage should end, given means of what was logged; None if it should go on."""
+    def is_judged(self) -> bool:
+        """Whether `objection` may reject weights: those since the last whole block are not kept."""
+
+    @abstractmethod
+    def lost(self, logs: dict[str, Float[np.ndarray, " steps"]]) -> float:
+        """Count the chains that broke in some steps, given what `update` reported of these."""
+
+    @abstractmethod
+    def objection(self, lost: float, begin: int, end: int) -> str | None:
+        """Why a stage should end, given how many chains broke from a step to another.
+
+        None if it should go on.
+        """
 
     @abstractmethod
     def on_one_device(self) -> AbstractStage:
