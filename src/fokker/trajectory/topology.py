@@ -149,7 +149,9 @@ def topology_of(system: System) -> "mdtraj.Topology":
     import mdtraj
 
     topology = mdtraj.Topology()
-    chain = residue = before = None
+    chain: Any = None
+    residue: Any = None
+    before = None
     for bead in system.beads:
         if before is None or bead.chain_index != before.chain_index:
             chain = topology.add_chain(bead.chain or None)
