@@ -147,7 +147,7 @@ def test_run_makes_a_folder_for_each_validation_molecule_and_a_table(run):
     assert {file.name for file in (run / "molecules").iterdir()} == {"SA"}
     summary = json.loads((run / "molecules.json").read_text())
     row = summary["molecules"]["SA"]
-    assert row["against"] == "unseen"
+    assert row["against"] == summary["judged"] == "validation"
     assert row["iid"]["js_floor"] > 0
     assert summary["n"] == {"iid": 1, "sim": 1}
     assert summary["mean"]["iid"]["js"] == row["iid"]["js"]
@@ -192,7 +192,7 @@ def test_samples_do_not_depend_on_other_molecules_of_the_run(run, tmp_path):
 def test_commands_without_a_name_are_for_all_validation_molecules(run):
     output = call("evaluate", run)
     assert "SA" in output
-    assert "unseen" in output
+    assert "validation molecules, which also chose the weights" in " ".join(output.split())
     assert "SA" in call("report", run)
 
 

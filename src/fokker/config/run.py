@@ -85,7 +85,11 @@ class MoleculesOptions(Options):
         "list of molecules",
     )
     validation: str = Field(
-        default="", description="molecules never trained on, likewise; empty: none"
+        default="", description="other molecules, whose frames choose the weights; empty: none"
+    )
+    test: str = Field(
+        default="",
+        description="more, never looked at, to judge by; empty: those of `validation`",
     )
     select: str = Field(
         default="not element H", description="atoms that take part, in mdtraj's language"

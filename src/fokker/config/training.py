@@ -67,8 +67,8 @@ class TrainingOptions(Options):
         default=None,
         gt=0,
         lt=1,
-        description="diffusion time with half of the weight of the loss on either side of it; none: "
-        "all times count alike",
+        description="diffusion time with half of the weight of the loss on either side; none: all "
+        "times count alike",
     )
     pair_width: float | None = Field(
         default=None,

@@ -24,9 +24,7 @@ def diffusion_time(level: NoiseLevel) -> Scalar:
     return 2.0 * integral / (BETA_MIN + jnp.sqrt(BETA_MIN**2 + growth * integral))
 
 
-def time_embedding(
-    level: NoiseLevel, interval: tuple[float, float]
-) -> Float[Array, " embedding"]:
+def time_embedding(level: NoiseLevel, interval: tuple[float, float]) -> Float[Array, " embedding"]:
     """Time, and its sines and cosines at two frequencies.
 
     An expert whose interval begins above zero is given the same waves of its own interval besides.
