@@ -229,8 +229,7 @@ class GraphTransformer(AbstractNetwork):
         variance = level.alpha**2 + level.sigma**2
         z = centre(keep(x, features.present), features.present) / jnp.sqrt(variance)
         timed = self.interval is not None
-        known = time_embedding(level, self.interval) if timed else noise_embedding(level)
-        h = self.identity[features.kind] + self.noise(known)
+        h = self.identity[features.kind] + self.noise(self._embedded(level))
         for layer in self.layers:
             h = layer(h, z, features)
         if self.head != "energy":
@@ -244,6 +243,11 @@ class GraphTransformer(AbstractNetwork):
             degrees = x.shape[1] * (count(features.present, x.shape[0]) - 1)
         base = 0.5 * jnp.sum(z**2) + 0.5 * degrees * jnp.log(variance)
         return base + learned
+
+    def _embedded(self, level: NoiseLevel) -> Float[Array, " embedding"]:
+        if self.interval is None:
+            return noise_embedding(level)
+        return time_embedding(level, self.interval)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, key: Key) -> Array:
