@@ -9,7 +9,7 @@ import pytest
 from fokker.network import DenseOptions, NetworkInputs
 from fokker.network.time import diffusion_time, time_embedding, time_embedding_size
 from fokker.process import VariancePreservingOptions
-from tools import bead_features
+from tests.helpers.tools import bead_features
 
 PROCESS = VariancePreservingOptions().build()
 

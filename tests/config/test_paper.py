@@ -4,7 +4,7 @@ import pytest
 
 from fokker.benchmark.paper import PAPER, reported_as
 from fokker.config import parse
-from fokker.presets import assignment, combine, methods
+from fokker.config.presets import assignment, combine, methods
 
 LETTER = [f"paper-{n}" for n in ("diffusion", "two-for-one", "mixture", "fokker-planck", "both")]
 MOLECULE = {"system": {"trajectory": ["a.xtc"], "topology": "a.pdb", "temperature": 300.0}}
