@@ -274,6 +274,45 @@ def test_a_validation_molecule_must_be_new_and_made_of_known_beads(tmp_path):
         load_corpus(config(trained, held_out).system)
 
 
+def write_tests(root, name, residues):
+    """A folder of one molecule to judge by."""
+    folder = root / f"test-{name}"
+    folder.mkdir()
+    write_molecule(folder, name, residues)
+    return folder
+
+
+def test_a_test_molecule_serves_no_other_purpose_and_has_known_beads(tmp_path):
+    trained, held_out = write_folders(tmp_path)
+    for name, residues, message in (
+        ("A", "SER SER", "molecule 'A' is trained on as well"),
+        ("SA", "SER SER", "molecule 'SA' chooses the weights as well"),
+        ("X", "ALA SER", "'X' has the beads of 'AS', which is trained on"),
+        ("Y", "SER ALA", "'Y' has the beads of 'SA', which chooses the weights"),
+        ("W", "TRP ALA", "never trained on bead TRP1-N"),
+    ):
+        folder = write_tests(tmp_path, name, residues)
+        with pytest.raises(FokkerError, match=message):
+            load_corpus(config(trained, held_out, test=str(folder)).system)
+
+
+def test_weights_do_not_depend_on_what_judges_them(tmp_path, monkeypatch):
+    """Other test molecules, of another size and other frames, or none: the same bits."""
+    monkeypatch.setattr("fokker.training.loop.BLOCK", 2)
+    trained, held_out = write_folders(tmp_path)
+    small = write_tests(tmp_path, "S", "SER")
+    large = write_tests(tmp_path, "SS", "SER SER")
+    kept = []
+    for number, test in enumerate((None, small, large)):
+        chosen = config(trained, held_out, steps=8, **({"test": str(test)} if test else {}))
+        corpus = load_corpus(chosen.system)
+        assert "S" not in [system.name for system in corpus.many.systems]
+        out = tmp_path / f"run-{number}"
+        train(chosen, out)
+        kept.append((checkpoint.latest(out / "checkpoint") / "model.safetensors").read_bytes())
+    assert kept[0] == kept[1] == kept[2]
+
+
 def test_many_molecules_are_one_program(tmp_path, monkeypatch):
     trained, _ = write_folders(tmp_path)
     chosen = config(trained)

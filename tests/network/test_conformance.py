@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from fokker.config import TrainingOptions
-from fokker.model import EnergyModel
+from fokker.model import EnergyModel, FieldModel, ScoreModel
 from fokker.network import (
+    DenseOptions,
     GraphOptions,
     GraphTransformerOptions,
     InvariantOptions,
@@ -38,13 +39,20 @@ NETWORKS = {
     "invariant, potentials": InvariantOptions(width=16, depth=2, springs="fitted", potentials=4),
     "graph": GraphOptions(width=16, message=8, vectors=4, layers=2),
     "graph-transformer": GraphTransformerOptions(width=16, layers=1, heads=2, head_width=8),
+    "graph-transformer, time": GraphTransformerOptions(
+        width=24, layers=1, heads=2, head_width=8, embedding="time"
+    ),
+    "dense": DenseOptions(widths=(16, 16)),
 }
+BLANK = ("dense", "graph-transformer, time")
+"""Networks that know nothing of the energy beforehand, as the paper's."""
 PROCESSES = [VariancePreservingOptions(), VarianceExplodingOptions(), CosineOptions()]
 EACH = pytest.mark.parametrize("name", NETWORKS)
 INVARIANT = pytest.mark.parametrize(
     "name", [n for n, o in NETWORKS.items() if o.rotation_invariant]
 )
-HEADS = pytest.mark.parametrize("head", ["energy", "score"])
+WITH_BASE = pytest.mark.parametrize("name", [n for n in NETWORKS if n not in BLANK])
+HEADS = pytest.mark.parametrize("head", ["energy", "score", "field"])
 KEY = jax.random.key(0)
 LEVEL = NoiseLevel(jnp.asarray(0.9), jnp.asarray(0.4))
 
@@ -109,7 +117,7 @@ def test_training_gradient_reaches_every_weight(name, head):
     network, x = build(name, head), frames()
 
     def loss(network):
-        if head == "score":
+        if head != "energy":
             return jnp.sum(evaluate(network, x) ** 2)
         score = jax.vmap(jax.grad(lambda y: network(y, LEVEL, FEATURES)))(x)
         return jnp.sum(score**2) + jnp.sum(evaluate(network, x) ** 2)
@@ -145,7 +153,7 @@ def test_training_leaves_constants_alone(name):
     assert [leaf.shape for leaf in trained] == [leaf.shape for leaf in weights]
 
 
-@EACH
+@WITH_BASE
 def test_energy_starts_as_a_base_without_weights(name):
     """Heads start at zero, so the initial energy does not depend on the weights before them."""
     first, second = (
@@ -154,7 +162,7 @@ def test_energy_starts_as_a_base_without_weights(name):
     assert relative(evaluate(first, frames()), evaluate(second, frames())) < 1e-6
 
 
-@EACH
+@WITH_BASE
 def test_initial_energy_is_normalised_as_noise_takes_over(name):
     """With sigma >> alpha the base energy is the Gaussian's: `|x|^2 / 2 sigma^2 + D log sigma`.
 
@@ -174,7 +182,7 @@ def test_initial_energy_is_normalised_as_noise_takes_over(name):
     np.testing.assert_allclose(at_ten, at_forty, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "mlp"])
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n not in ("mlp", "dense")])
 @HEADS
 def test_translation_invariance(name, head):
     network, x = build(name, head), frames()
@@ -190,8 +198,9 @@ def test_invariant_energy_does_not_turn(name):
 
 
 @INVARIANT
-def test_invariant_score_head_turns_with_the_frame(name):
-    network, x, rotation = build(name, "score"), frames(), random_rotation()
+@pytest.mark.parametrize("head", ["score", "field"])
+def test_invariant_score_head_turns_with_the_frame(name, head):
+    network, x, rotation = build(name, head), frames(), random_rotation()
     out = evaluate(network, x)
     assert relative(evaluate(network, x @ rotation.T), out @ rotation.T) < 2e-5
     assert relative(out @ rotation.T, out) > 0.1
@@ -248,3 +257,47 @@ def test_volumes_are_all_or_the_bonded_and_some_others(beads):
         assert len(np.unique(corners > 0, axis=0)) == expected
         rows = {tuple(np.flatnonzero(row)) for row in corners}
         assert {(i, i + 1, i + 2, i + 3) for i in range(beads - 3)} <= rows
+
+
+def learned(kind, head, name, t):
+    """Size of what random weights add to the score that all models start from, at one time."""
+    process, x = VariancePreservingOptions().build(), frames()
+    start = NETWORKS[name].build(molecule_inputs(), head, KEY)
+    rest = () if kind is EnergyModel else (True,)
+
+    def scores(network):
+        model = kind(network, process, *rest)
+        return jax.vmap(lambda y: model.score(y, jnp.asarray(t), FEATURES))(x)
+
+    zero = jax.tree.map(lambda leaf: 0.0 * leaf if is_weight(leaf) else leaf, start)
+    return float(jnp.std(scores(randomise(start)) - scores(zero)))
+
+
+@EACH
+def test_a_field_starts_from_the_score_of_the_energy(name):
+    """All that the data say before training is in both, so they differ in the curl alone."""
+    process, x = VariancePreservingOptions().build(), frames()
+    energy, field = (
+        jax.tree.map(
+            lambda leaf: 0.0 * leaf if is_weight(leaf) else leaf,
+            NETWORKS[name].build(molecule_inputs(), head, KEY),
+        )
+        for head in ("energy", "field")
+    )
+    models = EnergyModel(energy, process), FieldModel(field, process, True)
+    for t in jnp.asarray([1e-5, 0.03, 0.9]):
+        expected, found = (
+            jax.vmap(model.score, in_axes=(0, None, None))(x, t, FEATURES) for model in models
+        )
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max())
+
+
+@EACH
+def test_errors_of_a_field_do_not_grow_towards_small_times(name):
+    """What weights do to the score at t = 1e-5 over that at 0.03, where sigma is 110 times it."""
+    energy, field, denoiser = (
+        learned(kind, head, name, 1e-5) / learned(kind, head, name, 0.03)
+        for kind, head in ((EnergyModel, "energy"), (FieldModel, "field"), (ScoreModel, "score"))
+    )
+    assert 0.2 < field / energy < 5.0
+    assert denoiser / field > 10.0

@@ -8,6 +8,7 @@ import pytest
 
 from fokker.model import AbstractEnergy, EnergyModel
 from fokker.objective import exact_residual
+from fokker.objective.residual import weak_residuals
 from fokker.process import CosineOptions, VarianceExplodingOptions, VariancePreservingOptions
 from fokker.types import Features, Positions, Scalar, Time
 from tests.helpers.analytic import (
@@ -179,3 +180,46 @@ def test_centred_residual_equals_the_residual_in_internal_coordinates():
 
         np.testing.assert_allclose(found(x), expected(basis @ x.ravel(), t), rtol=1e-10)
         np.testing.assert_allclose(found(x + 0.7), found(x), rtol=1e-10)
+
+
+class Clock(AbstractEnergy):
+    """`a t^2 + b t`, whatever the frame."""
+
+    a: float
+    b: float
+
+    def energy(self, x: Positions, t: Time, features: Features) -> Scalar:
+        return self.a * t**2 + self.b * t
+
+    def score(self, x: Positions, t: Time, features: Features) -> Positions:
+        return jnp.zeros_like(x)
+
+    def energy_and_score(self, x: Positions, t: Time, features: Features):
+        return self.energy(x, t, features), self.score(x, t, features)
+
+
+def time_derivative(model, kind, t):
+    """`d energy / dt` alone: the residual of an energy without a score, less what its drift is."""
+    process, x = PROCESSES["vp"], jnp.zeros((1, 2))
+    given = model, process, x, jnp.asarray(t), bead_features(1), jnp.ones((1, 1, 2))
+    options = {"centred": False, "sigma_v": 1e-4, "time_derivative": kind}
+    return float(weak_residuals(*given, **options)[0] + 2.0 * process.drift(jnp.asarray(t)))
+
+
+@pytest.mark.parametrize("t", [2e-3, 0.05, 0.7])
+def test_three_points_are_exact_for_a_parabola(t):
+    with jax.enable_x64(True):
+        for a, b in ((3.0, -2.0), (-40.0, 0.5)):
+            found = time_derivative(Clock(a, b), "three-point", t)
+            np.testing.assert_allclose(found, 2 * a * t + b, rtol=1e-9)
+
+
+def test_three_points_reach_past_no_time_that_a_process_has():
+    """Below 1e-3 the point behind is not where the formula takes it to be: the paper's error."""
+    with jax.enable_x64(True):
+        assert np.isclose(time_derivative(Clock(0.0, 1.0), "exact", 2e-4), 1.0)
+        behind, ahead, step = 1e-3, 5e-4, 2e-4 - 1e-5
+        expected = (behind**2 * ahead + ahead**2 * step) / (ahead * behind * (ahead + behind))
+        assert np.isclose(time_derivative(Clock(0.0, 1.0), "three-point", 2e-4), expected)
+        for t in (1e-5, 1.0):
+            assert np.isfinite(time_derivative(Clock(1.0, 1.0), "three-point", t))

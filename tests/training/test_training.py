@@ -425,6 +425,46 @@ def test_learning_rate_warms_up_and_decays():
     assert isinstance(stage.optimiser, optax.GradientTransformation)
 
 
+def stage_of(**options):
+    """A stage of the first expert of the mixture, on times from 0 to 0.1."""
+    data = dataset()
+    model = initial_model(config(), SYSTEM, data.training).experts[0]
+    stage, state = Stage.create(
+        model, config().process.build(), features_of(SYSTEM), (0.0, 0.1),
+        TrainingOptions(**options), centred=False, seed=0,
+    )  # fmt: skip
+    return stage, state, data.pool
+
+
+def test_learning_rate_ends_where_it_is_told_to():
+    stage, *_ = stage_of(steps=1000, warmup=0, learning_rate=3e-4, final_learning_rate=1e-5)
+    rates = [float(stage.learning_rate(jnp.asarray(s))) for s in (0, 500, 1000)]
+    assert rates == pytest.approx([3e-4, 0.5 * (3e-4 + 1e-5), 1e-5], rel=1e-4)
+
+
+@pytest.mark.parametrize("midpoint", [0.01, 0.03, 0.05])
+def test_half_of_the_weight_is_on_either_side_of_the_midpoint(midpoint):
+    stage, state, pool = stage_of(batch_size=4096, midpoint=midpoint)
+    batch = stage.draw(pool, state.step)
+    times, weight = np.asarray(batch.times[:, 0]), np.asarray(batch.weight)
+    # stratified times: either side is filled to within one frame of 4096
+    assert np.isclose(weight.mean(), 1.0, atol=5e-3)
+    assert np.isclose(weight[times <= midpoint].sum() / 4096, 0.5, atol=5e-3)
+
+
+def test_the_midpoint_weighs_every_term_of_a_frame():
+    (stage, state, pool), (other, *_) = (
+        stage_of(batch_size=64),
+        stage_of(batch_size=64, midpoint=0.02),
+    )
+    batch, same = stage.draw(pool, state.step), other.draw(pool, state.step)
+    np.testing.assert_array_equal(batch.times, same.times)
+    model = stage.model(state.parameters)
+    alone, found = stage.terms(model, batch)["dsm"], other.terms(model, same)["dsm"]
+    factors = np.sort(np.asarray(found) / np.asarray(alone))
+    np.testing.assert_allclose(factors, np.sort(np.asarray(same.weight)), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("system", "network", "rotate"),
     [

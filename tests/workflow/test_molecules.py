@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from fokker.dataset.listing import Entry, read_entries
 from fokker.errors import FokkerError
 from fokker.run.loaded import load_run
-from fokker.run.molecule import molecule
+from fokker.run.molecule import choosing_molecules, default_molecules, molecule
 from fokker.trajectory import read_frames
 from tests.cli.test_cli import call, refused
-from tests.helpers.peptides import SELECT, STRUCTURE, write_folders, write_pdb
+from tests.helpers.peptides import SELECT, STRUCTURE, write_folders, write_molecule, write_pdb
 
 TINY = [
     "-sexperts.0.network.width=8",
@@ -147,7 +147,7 @@ def test_run_makes_a_folder_for_each_validation_molecule_and_a_table(run):
     assert {file.name for file in (run / "molecules").iterdir()} == {"SA"}
     summary = json.loads((run / "molecules.json").read_text())
     row = summary["molecules"]["SA"]
-    assert row["against"] == "unseen"
+    assert row["against"] == summary["judged"] == "validation"
     assert row["iid"]["js_floor"] > 0
     assert summary["n"] == {"iid": 1, "sim": 1}
     assert summary["mean"]["iid"]["js"] == row["iid"]["js"]
@@ -192,8 +192,33 @@ def test_samples_do_not_depend_on_other_molecules_of_the_run(run, tmp_path):
 def test_commands_without_a_name_are_for_all_validation_molecules(run):
     output = call("evaluate", run)
     assert "SA" in output
-    assert "unseen" in output
+    assert "validation molecules, which also chose the weights" in " ".join(output.split())
     assert "SA" in call("report", run)
+
+
+def test_test_molecules_judge_and_validation_molecules_choose(run, tmp_path):
+    trained, held_out = run.parent / "trained", run.parent / "held-out"
+    test = tmp_path / "test"
+    test.mkdir()
+    write_molecule(test, "SS", "SER SER")
+    out = tmp_path / "run"
+    call(
+        *("run", "molecules", "--method", "diffusion", "--folder", trained),
+        *("--validation", held_out, "--test", test, "--select", SELECT, "--temperature", 300),
+        *(*TINY, "--out", out),
+    )
+    summary = json.loads((out / "molecules.json").read_text())
+    assert (summary["judged"], list(summary["molecules"])) == ("test", ["SS"])
+    assert summary["molecules"]["SS"]["against"] == "test"
+    assert {file.name for file in (out / "molecules").iterdir()} == {"SS"}
+    assert "test molecules" in call("evaluate", out)
+    page = (out / "molecules" / "SS" / "report.html").read_text()
+    assert "never trained on" in page
+    assert "chose the weights" not in page
+    assert "chose the weights" in (run / "molecules" / "SA" / "report.html").read_text()
+    # settings are chosen by the others
+    assert [path.name for path in choosing_molecules(out)] == ["SA"]
+    assert [path.name for path in default_molecules(out)] == ["SS"]
 
 
 def test_mistakes_are_one_sentence(run, tmp_path):

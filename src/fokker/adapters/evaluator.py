@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import FokkerError
-from ..model import AbstractEnergy
+from ..model import AbstractEnergy, ScoreModel
 from ..run.loaded import LoadedRun, load_run
 from ..types import Features, Positions, Scalar
 
@@ -152,9 +152,10 @@ def potential(loaded: LoadedRun, *, t: float | None = None) -> Potential:
         raise FokkerError(f"t = {t:g}: a diffusion time is above 0 and at most 1.")
     expert = loaded.model.expert_at(t)
     if not isinstance(expert, AbstractEnergy):
+        kind = "score" if isinstance(expert, ScoreModel) else "field"
         raise FokkerError(
             f"{loaded.folder.path}: the expert at t = {t:g} has a score but no energy "
-            '(kind = "score"), so its forces are not conservative; train it with kind = "energy".'
+            f'(kind = "{kind}"), so its forces are not conservative; train it with kind = "energy".'
         )
     return Potential(
         expert,

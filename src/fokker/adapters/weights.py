@@ -10,8 +10,8 @@ have the layout of PyTorch: `weight` of shape (out, in), `y = weight @ x + bias`
     t                   diffusion time of the simulation
     process             name and parameters, see `fokker.process`
     degrees_of_freedom  D
-    experts             for each: interval of t, kind ("energy" or "score"), options of its network,
-                        prefix of its arrays
+    experts             for each: interval of t, kind ("energy", "score" or "field"), options of its
+                        network, prefix of its arrays
     arrays              shape and type of every array
 
 Energy of an expert of kind "energy" with the network "invariant", `E = kT u(scaled, t)` in kJ/mol,

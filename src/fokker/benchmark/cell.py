@@ -12,7 +12,7 @@ from ..dataset.subject import NO_START_FRAMES
 from ..metrics import compare, judged_js
 from ..run.folder import RunFolder
 from ..run.loaded import load_run, save_config
-from ..run.molecule import default_molecules
+from ..run.molecule import choosing_molecules, default_molecules
 from ..runtime import checkpoint
 from ..runtime.interruption import Interrupted, Stop
 from ..training import inference_group
@@ -65,32 +65,41 @@ def run_cell(
         _check(stop)
         if shared is not None:
             _take_samples(RunFolder(target), RunFolder(shared / target.relative_to(cell)))
-        _use(target, config, stop, show)
+        _sample(target, stop, show)
+    options = config.simulation
+    if options.t > T_MIN:
+        options = _scan(choosing_molecules(cell) or (cell,), options, stop, show)
+    for target in molecules or (cell,):
+        _check(stop)
+        _use(target, options, stop, show)
     if molecules:
         summarise(cell, molecules)
     keep(cell)
 
 
-def _use(target: Path, config: Config, stop: Stop | None, show: Show) -> None:
-    """Sample, simulate and evaluate: one molecule, or the only one."""
-    folder = RunFolder(target)
-    of = f" of {target.name}" if folder.molecule.exists() else ""
-    if "sampling" not in folder.read_record():
+def _sample(target: Path, stop: Stop | None, show: Show) -> None:
+    """Samples of one molecule, or of the only one, where there are none."""
+    if "sampling" not in RunFolder(target).read_record():
         sample(
             target,
             resume=True,
             overwrite=True,
             stop=stop,
-            on_progress=lambda done, n: show(f"samples{of}", done, n, ""),
+            on_progress=lambda done, n: show(f"samples{_of(target)}", done, n, ""),
         )
+
+
+def _use(target: Path, options: SimulationOptions, stop: Stop | None, show: Show) -> None:
+    """Simulate and evaluate: one molecule, or the only one."""
+    if "simulation" not in RunFolder(target).read_record():
+        _simulate(target, options, None, stop, show, f"simulation{_of(target)}")
     _check(stop)
-    if config.simulation.t > T_MIN:
-        config = config.model_copy(update={"simulation": _scan(folder, config, stop, show)})
-    if "simulation" not in folder.read_record():
-        _simulate(target, config.simulation, None, stop, show, f"simulation{of}")
-    _check(stop)
-    show(f"evaluation{of}", 0, 1, "")
+    show(f"evaluation{_of(target)}", 0, 1, "")
     evaluate(target)
+
+
+def _of(target: Path) -> str:
+    return f" of {target.name}" if RunFolder(target).molecule.exists() else ""
 
 
 def _train(cell: Path, config: Config, stop: Stop | None, show: Show) -> None:
@@ -162,21 +171,38 @@ def _simulate(
     )
 
 
-def _scan(folder: RunFolder, config: Config, stop: Stop | None, show: Show) -> SimulationOptions:
-    """Simulation options with the evaluation time of least JS, by trials of a part of the steps."""
-    options = config.simulation
-    stride = options.stride
+def _scan(
+    targets: tuple[Path, ...], options: SimulationOptions, stop: Stop | None, show: Show
+) -> SimulationOptions:
+    """Simulation options with the evaluation time of least mean JS over molecules, or the only one.
+
+    They are those that may choose, see `choosing_molecules`: a time chosen for each molecule that
+    is judged would be part of the judgement.
+    """
+    found = []
+    for target in targets:
+        _sample(target, stop, show)
+        found.append(_trials(target, options, stop, show))
+    mean = {t: sum(tried[t] for tried in found) for t in found[0]}
+    return options.model_copy(update={"t": float(min(mean, key=lambda t: mean[t]))})
+
+
+def _trials(
+    target: Path, options: SimulationOptions, stop: Stop | None, show: Show
+) -> dict[str, float]:
+    """JS of one molecule by evaluation time, by trials of a part of the steps."""
+    folder, stride = RunFolder(target), options.stride
     steps = max(stride, options.steps // SCAN_SHARE // stride * stride)
     tried: dict[str, float] = folder.read_record().get("scan", {})
-    loaded, data = load_run(folder.path), None
+    loaded, data = load_run(target), None
     for t in SCAN_TIMES:
         if f"{t:g}" in tried:
             continue
         trial = options.model_copy(update={"t": t, "steps": steps})
-        out = folder.path / "scan.npy"
+        out = target / "scan.npy"
         for file in (out, out.with_name(f".{out.name}.restart")):
             shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
-        _simulate(folder.path, trial, out, stop, show, f"scan t = {t:g}")
+        _simulate(target, trial, out, stop, show, f"scan{_of(target)} t = {t:g}")
         data = data or baseline_of(loaded)
         found = read_frames(out, loaded.system, allow_failed=True)
         js = judged_js(compare(loaded.system, data.frames, found)).js
@@ -185,7 +211,7 @@ def _scan(folder: RunFolder, config: Config, stop: Stop | None, show: Show) -> S
         out.unlink()
         shutil.rmtree(out.with_name(f".{out.name}.restart"), ignore_errors=True)
         _check(stop)
-    return options.model_copy(update={"t": float(min(tried, key=lambda t: tried[t]))})
+    return tried
 
 
 def _check(stop: Stop | None) -> None:

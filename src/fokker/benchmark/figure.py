@@ -6,6 +6,7 @@ from typing import Any
 
 from ..report.palette import RULE, SERIES, SET_COLOURS, SET_NAMES
 from ..report.style import Figure, draw, log_ticks
+from .paper import reported_as
 
 WIDEST = 13.0
 """Inches."""
@@ -27,7 +28,8 @@ def draw_table(table: dict[str, Any]) -> tuple[str, bytes]:
             errors = [entry["std"] or 0.0 for entry in found]
             colour = SET_COLOURS[kind]
             axes.bar(places, heights, 0.36, yerr=errors, color=colour, label=SET_NAMES[kind])
-            reported = [table["paper"].get(name, {}).get(f"{kind}_js") for name in rows]
+            names = [reported_as(name, rows) for name in rows]
+            reported = [table["paper"].get(name, {}).get(f"{kind}_js") for name in names]
             given = [(p, entry["mean"]) for p, entry in zip(places, reported, strict=True) if entry]
             if given:
                 axes.plot(*zip(*given, strict=True), "D", color="white", mec=RULE, ms=5)

@@ -23,7 +23,7 @@ Values = dict[str, float | None]
 
 
 class Numbers(NamedTuple):
-    """What is known of a cell or, of many molecules, of one of its validation molecules.
+    """What is known of a cell or, of many molecules, of one that it is judged by.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ def numbers(cell: Path) -> list[Numbers]:
 
 
 def judged(cell: Path) -> tuple[Path, ...]:
-    """Folders of an evaluated cell with metrics: its validation molecules', or the cell itself."""
+    """Folders of a cell with metrics: of the molecules it is judged by, or the cell itself."""
     folder = RunFolder(cell)
     if not folder.summary.exists():
         return (cell,)

@@ -8,6 +8,7 @@ only as far as our counts agree with its: the floor depends on them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeAlias
 
 CITATION = "arXiv 2506.17139, tables of section 4 and its appendix"
@@ -55,3 +56,14 @@ PAPER: dict[str, dict[str, Reported]] = {
     },
 }
 """Reported rows by system; systems that the paper does not have are left out."""
+
+
+def reported_as(row: str, rows: Collection[str]) -> str:
+    """Name of the paper's row that a row stands beside.
+
+    That of a preset to the paper's letter is `paper-NAME`; where a table has it, NAME alone, ours
+    after the paper's, stands beside none.
+    """
+    if f"paper-{row}" in rows:
+        return ""
+    return row.removeprefix("paper-")

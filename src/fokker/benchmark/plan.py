@@ -113,10 +113,11 @@ class Plan:
             If the budget or a row differs, or there are no molecules to judge by.
         """
         for config in self.configs.values():
-            if isinstance(config.system, MoleculesOptions) and not config.system.validation:
+            own = config.system
+            if isinstance(own, MoleculesOptions) and not (own.test or own.validation):
                 raise FokkerError(
-                    f"{self.system}: many molecules are judged by those never trained on; give "
-                    "--validation."
+                    f"{self.system}: many molecules are judged by those never trained on; "
+                    "give --validation, and --test if these are not to choose the weights as well."
                 )
         file = self.folder / "plan.json"
         old = read_json(file)

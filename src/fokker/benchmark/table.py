@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import statistics
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..config import Config
 from ..report.formats import number, spread
 from ..run.folder import write_atomically
 from .figure import draw_residuals, draw_table
 from .numbers import RESIDUAL_TIME, Values, finished, numbers, residual_at
-from .paper import CITATION, PAPER
+from .paper import CITATION, PAPER, reported_as
 from .plan import Plan
 from .reference import NAME as REFERENCE
 
@@ -91,6 +93,7 @@ def collect(plan: Plan) -> dict[str, Any]:
     return {
         "system": plan.system,
         "molecules": molecules,
+        "judged": _judged(plan.configs) if molecules else None,
         "command": plan.command,
         "budget": plan.budget.sentence,
         "counts": counts,
@@ -104,6 +107,19 @@ def collect(plan: Plan) -> dict[str, Any]:
         },
         "citation": CITATION,
     }
+
+
+_JUDGED = {
+    "test": "which chose no weights either",
+    "validation": "by whose frames the weights were chosen",
+}
+
+
+def _judged(configs: Mapping[str, Config]) -> str:
+    """What the molecules that rows are judged by are for."""
+    systems = [config.system for config in configs.values()]
+    tested = all(getattr(system, "test", "") for system in systems)
+    return "test" if tested else "validation"
 
 
 def write(plan: Plan, table: dict[str, Any]) -> None:
@@ -124,9 +140,12 @@ def as_text(table: dict[str, Any], part: str) -> tuple[list[str], list[list[str]
     """Headings and lines of one part of the table; columns without any number are left out."""
     rows, paper = table["rows"], table["paper"]
     lines: list[tuple[str, Row]] = []
-    for name in (*rows, *(name for name in paper if name not in rows)):
-        lines += [(name, rows[name])] if name in rows else []
-        lines += [(f"{name} (paper)", paper[name])] if name in paper else []
+    left = dict(paper)
+    for name in rows:
+        lines.append((name, rows[name]))
+        same = reported_as(name, rows)
+        lines += [(f"{same} (paper)", left.pop(same))] if same in left else []
+    lines += [(f"{name} (paper)", row) for name, row in left.items()]
     lines.append(("floor", table["floor"]))
     keys = [column.key for column in COLUMNS if column.part == part]
     used = [k for k in keys if any(_mean(row, k) is not None for _, row in lines)]
@@ -144,6 +163,7 @@ def as_markdown(table: dict[str, Any]) -> str:
         of, over = ("training frames", "seeds")
         if molecules:
             of = f"frames of each molecule never trained on ({', '.join(molecules)})"
+            of += f", {_JUDGED[judged]}" if (judged := table["judged"]) else ""
             over = "these molecules and seeds"
         text += [
             f"{counts['training']:,} {of}, {counts['iid']:,} samples, "

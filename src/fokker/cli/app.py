@@ -108,6 +108,7 @@ def train(
     variables: settings.Variables = None,
     folder: settings.Folder = None,
     validation: settings.Validation = None,
+    test: settings.Test = None,
     forces: settings.Forces = None,
     pretrained: settings.Pretrained = None,
     resume: settings.Resume = False,
@@ -138,6 +139,7 @@ def train(
             variables=variables,
             folder=folder,
             validation=validation,
+            test=test,
             forces=forces,
             pretrained=pretrained,
         )
@@ -281,6 +283,7 @@ def run(
     variables: settings.Variables = None,
     folder: settings.Folder = None,
     validation: settings.Validation = None,
+    test: settings.Test = None,
     forces: settings.Forces = None,
     pretrained: settings.Pretrained = None,
     reference: settings.Reference = None,
@@ -314,6 +317,7 @@ def run(
             variables=variables,
             folder=folder,
             validation=validation,
+            test=test,
             forces=forces,
             pretrained=pretrained,
         )

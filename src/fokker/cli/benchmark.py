@@ -20,7 +20,7 @@ EPILOG = (
     "**Examples:** `fokker benchmark mueller-brown --seeds 1`; `fokker benchmark "
     "alanine-dipeptide --methods both,fokker --budget 10m --out runs/table`; "
     "`fokker benchmark mueller-brown --methods both --variant strong=strong.toml`; "
-    "`fokker benchmark dipeptides --folder data/train --validation data/validation --seeds 1`"
+    "`fokker benchmark dipeptides --folder data/train --test data/test --seeds 1`"
 )
 
 
@@ -65,15 +65,16 @@ def benchmark(
     allow_cut: settings.AllowCut = None,
     folder: settings.Folder = None,
     validation: settings.Validation = None,
+    test: settings.Test = None,
 ) -> None:
     """Train and judge several methods on one system, several seeds of each; print the table.
 
-    Every cell is a run folder, OUT/METHOD-SEED; many molecules are judged by those of
-    --validation. Ctrl-C saves; the same command continues, and a
-    finished cell is never done again. The table is made of the cell.json of each cell alone:
-    those of several machines, put in one folder with the plan.json and calibration.json of one of
-    them, are one benchmark. Writes table.json, table.csv, table.md, table.svg and
-    table.png. In `--set`, `experts.*` means every expert.
+    Every cell is a run folder, OUT/METHOD-SEED; many molecules are judged by those of --test
+    or, without them, of --validation, which then choose the weights as well. Ctrl-C saves; the same
+    command continues, and a finished cell is never done again. The table is made of the cell.json
+    of each cell alone: those of several machines, put in one folder with the plan.json and
+    calibration.json of one of them, are one benchmark. Writes table.json, table.csv, table.md,
+    table.svg and table.png. In `--set`, `experts.*` means every expert.
     """
     stop = Stop()
     command = shlex.join(["fokker", *sys.argv[1:]])
@@ -104,6 +105,7 @@ def benchmark(
                 allow_cut=allow_cut,
                 folder=folder,
                 validation=validation,
+                test=test,
             )
             for name, method in rows.items()
         }

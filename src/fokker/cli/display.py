@@ -207,9 +207,15 @@ def few_chains(metrics: dict[str, Any]) -> str | None:
     return f"{of} is that its chains are few: more or longer ones lower it"
 
 
+_JUDGED = {
+    "test": "test molecules, which training never looked at",
+    "validation": "validation molecules, which also chose the weights",
+}
+
+
 def molecules_table(summary: dict[str, Any]) -> Table:
     """JS of samples and simulation of every molecule, and mean and spread over them."""
-    table = Table(title="molecules")
+    table = Table(title=_JUDGED.get(summary["judged"], "molecules"))
     columns = (
         "",
         "against",

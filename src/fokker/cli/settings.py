@@ -59,7 +59,19 @@ Folder = Annotated[
 ]
 Validation = Annotated[
     str | None,
-    typer.Option(help="Molecules never trained on, given like --folder.", metavar="PATH"),
+    typer.Option(
+        help="Molecules never trained on that choose among the weights of a training, given like "
+        "--folder.",
+        metavar="PATH",
+    ),
+]
+Test = Annotated[
+    str | None,
+    typer.Option(
+        help="Molecules that the model is judged by and its training never looks at, given like "
+        "--folder; without it, those of --validation.",
+        metavar="PATH",
+    ),
 ]
 NewMolecule = Annotated[
     Path | None,
@@ -67,7 +79,7 @@ NewMolecule = Annotated[
         "--topology",
         "-p",
         help="Topology with one structure (PDB) of a molecule, for a run of many; without it, all "
-        "its validation molecules.",
+        "molecules of --test or, if there are none, of --validation.",
     ),
 ]
 BeadMapping = Annotated[
@@ -138,6 +150,7 @@ def configuration(
     variables: Sequence[str] | None = None,
     folder: str | None = None,
     validation: str | None = None,
+    test: str | None = None,
     forces: Sequence[str] | None = None,
     pretrained: str | None = None,
 ) -> Config:
@@ -159,6 +172,7 @@ def configuration(
         "mapping": mapping,
         "folder": folder,
         "validation": validation,
+        "test": test,
         "collective_variables": [parse_choice(text) for text in variables or ()] or None,
     }
     given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
@@ -214,5 +228,5 @@ def _need_folder(system: str, given: dict[str, Any]) -> None:
         if key not in given:
             raise FokkerError(
                 f"system `{system}` needs --{key}; for example fokker run molecules --folder data "
-                "--validation others --temperature 300."
+                "--test others --temperature 300."
             )

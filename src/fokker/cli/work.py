@@ -12,7 +12,7 @@ from .display import Bar, console, few_chains, metrics_table, molecules_table, m
 
 
 def targets(run: Path, topology: Path | None) -> tuple[Path, ...]:
-    """Folders that a command is for: of the molecule given, of all validation molecules, or RUN."""
+    """Folders that a command is for: of the molecule given, of all it is judged by, or RUN."""
     from ..run.loaded import unfinished
     from ..run.molecule import default_molecules, is_many, molecule
 
@@ -23,7 +23,7 @@ def targets(run: Path, topology: Path | None) -> tuple[Path, ...]:
     else:
         found = default_molecules(run)
     if not found:
-        raise FokkerError(f"{run}: has no validation molecules; name a molecule with --topology.")
+        raise FokkerError(f"{run}: has no test or validation molecules; name one with --topology.")
     if (so_far := unfinished(run)) is not None:
         console.print(f"note: {run}: {so_far}")
     return found

@@ -85,7 +85,11 @@ class MoleculesOptions(Options):
         "list of molecules",
     )
     validation: str = Field(
-        default="", description="molecules never trained on, likewise; empty: none"
+        default="", description="other molecules, whose frames choose the weights; empty: none"
+    )
+    test: str = Field(
+        default="",
+        description="more, never looked at, to judge by; empty: those of `validation`",
     )
     select: str = Field(
         default="not element H", description="atoms that take part, in mdtraj's language"
@@ -132,9 +136,10 @@ class ExpertOptions(Options):
     interval: tuple[float, float] = Field(
         default=(0.0, 1.0), description="diffusion times served, within [0, 1]"
     )
-    kind: Literal["energy", "score"] = Field(
+    kind: Literal["energy", "score", "field"] = Field(
         default="energy",
-        description="energy: conservative, can simulate; score: cheaper, can only sample",
+        description="energy: conservative, can simulate; score: a denoiser, cheaper, can only "
+        "sample; field: the score itself, scaled like the gradient of an energy but none",
     )
     network: NetworkOptions
     training: TrainingOptions = TrainingOptions()
@@ -145,8 +150,13 @@ class ExpertOptions(Options):
         if not 0.0 <= low < high <= 1.0:
             raise ValueError(f"interval [{low}, {high}] must lie within [0, 1] and be increasing")
         needs_energy = [n for n in self.training.objectives if n not in ("dsm", "force-matching")]
-        if self.kind == "score" and needs_energy:
-            raise ValueError(f'{needs_energy[0]} needs kind = "energy", this expert has "score"')
+        if self.kind != "energy" and needs_energy:
+            raise ValueError(
+                f'{needs_energy[0]} needs kind = "energy", this expert has "{self.kind}"'
+            )
+        midpoint = self.training.midpoint
+        if midpoint is not None and not low < midpoint < high:
+            raise ValueError(f"training.midpoint = {midpoint} must lie within ({low}, {high})")
         return self
 
 
@@ -218,7 +228,7 @@ class Config(Options):
             if expert.kind != "energy":
                 raise ValueError(
                     f"a {name} needs an energy, and the expert that serves the time of the "
-                    f'simulation has kind = "score"; set {name}.{key} = 0'
+                    f'simulation has kind = "{expert.kind}"; set {name}.{key} = 0'
                 )
             if options.emphasise and not expert.training.rare:
                 raise ValueError(

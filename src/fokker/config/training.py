@@ -47,7 +47,8 @@ class TrainingOptions(Options):
         default="adamw",
         description="adamw (arXiv 1711.05101), or muon for the matrices (arXiv 2502.16982)",
     )
-    learning_rate: float = Field(default=2e-3, gt=0, description="peak; cosine decay to 0")
+    learning_rate: float = Field(default=2e-3, gt=0, description="peak; cosine decay from there")
+    final_learning_rate: float = Field(default=0.0, ge=0, description="where the decay ends")
     warmup: int = Field(default=100, ge=0, lt=2**31, description="steps of linear warm-up")
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_clip: float = Field(default=1.0, gt=0, description="global norm")
@@ -61,6 +62,13 @@ class TrainingOptions(Options):
     )
     time_power: float = Field(
         default=1.0, gt=0, description="t = low + (high - low) u^power with u uniform"
+    )
+    midpoint: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="diffusion time with half of the weight of the loss on either side; none: all "
+        "times count alike",
     )
     pair_width: float | None = Field(
         default=None,

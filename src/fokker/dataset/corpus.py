@@ -127,23 +127,57 @@ def molecule_system(options: MoleculesOptions, topology: Path, name: str) -> Sys
     )
 
 
-def entries(options: MoleculesOptions) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """Molecules that are trained on, and those that are not.
+_USES = "is trained on", "chooses the weights"
+
+
+class Entries(NamedTuple):
+    """Molecules of a configuration, by what they are for.
+
+    Attributes
+    ----------
+    trained
+        Trained on.
+    validation
+        Never trained on; the loss on their frames chooses among the weights of a training.
+    test
+        Never looked at by a training.
+    """
+
+    trained: tuple[Entry, ...]
+    validation: tuple[Entry, ...]
+    test: tuple[Entry, ...]
+
+    @property
+    def judged(self) -> tuple[Entry, ...]:
+        """Those that a finished model is judged by: for testing or, without any, for validation."""
+        return self.test or self.validation
+
+    def purpose(self, name: str) -> str | None:
+        """Which of the three a molecule is for: `training`, `validation` or `test`."""
+        sets = zip(("training", "validation", "test"), self, strict=True)
+        return next((k for k, own in sets if name in {entry.name for entry in own}), None)
+
+
+def entries(options: MoleculesOptions) -> Entries:
+    """Molecules that are trained on, that choose the weights, and that judge them.
 
     Raises
     ------
     FokkerError
-        If a folder or list is wrong, or a name is in both.
+        If a folder or list is wrong, or a name is in two of them.
     """
-    trained = read_entries(resolve(options.folder))
-    held_out = read_entries(resolve(options.validation)) if options.validation else ()
-    both = {entry.name for entry in trained} & {entry.name for entry in held_out}
-    if both:
-        raise FokkerError(
-            f"{options.validation}: molecule {min(both)!r} is trained on as well; take it out of "
-            "one of the two."
-        )
-    return trained, held_out
+    given = options.folder, options.validation, options.test
+    found = Entries(*(read_entries(resolve(path)) if path else () for path in given))
+    known: dict[str, str] = {}
+    for path, own, use in zip(given, found, (*_USES, "judges them"), strict=True):
+        for entry in own:
+            if entry.name in known:
+                raise FokkerError(
+                    f"{path}: molecule {entry.name!r} {known[entry.name]} as well; take it out of "
+                    "one of the two."
+                )
+        known |= {entry.name: use for entry in own}
+    return found
 
 
 def read_entry(
@@ -184,14 +218,16 @@ def load_corpus(
     Frames are centred and scaled by one length, the root mean square coordinate over all molecules
     by their weights. At no time is more in memory than the frames that are kept, twice, and those
     of one molecule. What the molecules share and the scaling are found out, unless a model that
-    they are to fit has them already.
+    they are to fit has them already. Of those for testing the beads alone are looked at, to refuse
+    what could not be judged at the end: nothing that is trained depends on them.
 
     Raises
     ------
     FokkerError
         On bad files, or if a molecule has a bead that the vocabulary has not.
     """
-    trained, held_out = entries(options)
+    found = entries(options)
+    trained, held_out = found.trained, found.validation
     vocabulary = (
         known.vocabulary
         if known
@@ -206,7 +242,8 @@ def load_corpus(
         on_message(f"reading {entry.name}")
         system, frames = read_entry(options, entry, on_message=on_message)
         vocabulary.indices(system)
-        _is_new(system, parts, number >= len(trained))
+        if number >= len(trained):
+            _refuse_known(system, parts, "validation")
         frames = centre(frames)
         rows = np.arange(len(frames))
         training, validation = split_blocks(len(frames), fraction)
@@ -217,6 +254,10 @@ def load_corpus(
             wide = box[0] - (box[1] - box[0]), box[1] + (box[1] - box[0])
             limits.append((system, GeometryLimits.from_frames(system, frames[training]), wide))
         parts.append(_Part(system, entry.weight, frames, training, validation))
+    for entry in found.test:
+        system = molecule_system(options, resolve(entry.topology), entry.name)
+        vocabulary.indices(system)
+        _refuse_known(system, parts, "test")
     scaling = scaling or Scaling(scale=_scale(parts), offset=(0.0, 0.0, 0.0))
     systems = tuple(part.system for part in parts)
     skeleton = shared_skeleton(systems)
@@ -258,14 +299,16 @@ class _Part:
     validation: np.ndarray
 
 
-def _is_new(system: System, parts: list[_Part], held_out: bool) -> None:
-    """Refuse a validation molecule that is trained on under another name."""
-    labels = system.labels
-    for part in parts if held_out else ():
-        if len(part.training) and part.system.labels == labels:
+def _refuse_known(system: System, parts: list[_Part], purpose: str) -> None:
+    """Refuse a molecule that serves an earlier purpose under another name."""
+    for part in parts:
+        chooses = not len(part.training)
+        if chooses and purpose == "validation":
+            continue
+        if part.system.labels == system.labels:
             raise FokkerError(
-                f"validation molecule {system.name!r} has the beads of {part.system.name!r}, which "
-                "is trained on; take it out of one of the two."
+                f"{purpose} molecule {system.name!r} has the beads of {part.system.name!r}, which "
+                f"{_USES[chooses]}; take it out of one of the two."
             )
 
 

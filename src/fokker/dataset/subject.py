@@ -167,7 +167,8 @@ def _many(
         f"{options.name}: {len(many.training.molecule)} molecules of {min(sizes)} to {max(sizes)} "
         f"beads, {len(many.vocabulary.kinds)} kinds of beads, {len(dataset.training):,} training "
         f"and {len(dataset.validation):,} validation frames"
-        + (f" of {unseen} others" if unseen else "")
+        + (f" of {unseen} others, which choose the weights" if unseen else "")
+        + (f", judged by {options.test}" if options.test else "")
         + f", kT = {many.largest.kT:.4g} kJ/mol"
     )
     limits = [Broken.create(each, corpus.limits.of_system(each)) for each in many.systems]

@@ -3,7 +3,7 @@
 from .base import AbstractEnergy, AbstractScore
 from .build import ExpertDesign, build_model, edges_of
 from .conservative import EnergyModel
-from .direct import ScoreModel
+from .direct import FieldModel, ScoreModel
 from .mixture import Mixture
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "AbstractScore",
     "EnergyModel",
     "ExpertDesign",
+    "FieldModel",
     "Mixture",
     "ScoreModel",
     "build_model",

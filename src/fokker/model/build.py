@@ -10,7 +10,7 @@ from ..process import AbstractProcess
 from ..types import Key
 from .base import AbstractScore
 from .conservative import EnergyModel
-from .direct import ScoreModel
+from .direct import FieldModel, ScoreModel
 from .mixture import Mixture
 
 
@@ -25,7 +25,7 @@ class ExpertDesign(Protocol):
 
     @property
     def kind(self) -> Head:
-        """`energy` is conservative and can simulate; `score` is cheaper and can only sample."""
+        """`energy` is conservative; of `score` and `field` see `ScoreModel` and `FieldModel`."""
         ...
 
     @property
@@ -79,9 +79,11 @@ def build_model(
     """
     models: list[AbstractScore] = []
     for index, expert in enumerate(experts):
-        network = expert.network.build(inputs, expert.kind, jax.random.fold_in(key, index))
+        own = inputs._replace(interval=expert.interval)
+        network = expert.network.build(own, expert.kind, jax.random.fold_in(key, index))
         if expert.kind == "energy":
             models.append(EnergyModel(network, process))
         else:
-            models.append(ScoreModel(network, process, centred))
+            direct = ScoreModel if expert.kind == "score" else FieldModel
+            models.append(direct(network, process, centred))
     return Mixture(tuple(models), edges_of(experts))

@@ -1,4 +1,4 @@
-"""Non-conservative model: the network gives the score itself."""
+"""Non-conservative models: the network gives the score itself."""
 
 import jax.numpy as jnp
 
@@ -33,3 +33,22 @@ class ScoreModel(AbstractScore):
         project = centre if self.centred else keep
         x, raw = project(x, features.present), project(raw, features.present)
         return -x / variance + level.alpha / (level.sigma * jnp.sqrt(variance)) * raw
+
+
+class FieldModel(AbstractScore):
+    """A vector field that need be no gradient, with what an energy has beside that.
+
+    A denoiser has the error of its network divided by sigma, far more near t = 0 than the gradient
+    of an energy has there. Here the network gives what that gradient would be, on the same scale:
+    the two differ in nothing but the curl.
+    """
+
+    network: AbstractNetwork
+    process: AbstractProcess
+    centred: bool
+
+    def score(self, x: Positions, t: Time, features: Features) -> Positions:
+        """See `AbstractScore`."""
+        project = centre if self.centred else keep
+        score = self.network(keep(x, features.present), self.process.level(t), features)
+        return project(score, features.present)

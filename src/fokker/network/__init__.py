@@ -5,19 +5,22 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import AbstractNetwork, Head, ManyInputs, NetworkInputs, noise_embedding
+from .dense import Dense, DenseOptions
 from .graph import Graph, GraphOptions
 from .graph_transformer import GraphTransformer, GraphTransformerOptions
 from .invariant import Invariant, InvariantOptions
 from .mlp import MLP, MLPOptions
 
 NetworkOptions = Annotated[
-    MLPOptions | InvariantOptions | GraphOptions | GraphTransformerOptions,
+    MLPOptions | InvariantOptions | GraphOptions | GraphTransformerOptions | DenseOptions,
     Field(discriminator="name"),
 ]
 
 __all__ = [
     "MLP",
     "AbstractNetwork",
+    "Dense",
+    "DenseOptions",
     "Graph",
     "GraphOptions",
     "GraphTransformer",

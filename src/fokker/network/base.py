@@ -13,8 +13,9 @@ from ..errors import FokkerError
 from ..system import Skeleton
 from ..types import Features, NoiseLevel, Positions, Scalar
 
-Head: TypeAlias = Literal["energy", "score"]
-"""`energy`: one number, -log q up to a constant. `score`: one raw denoiser vector a bead."""
+Head: TypeAlias = Literal["energy", "score", "field"]
+"""`energy`: one number, -log q up to a constant. `score`: one raw denoiser vector a bead. `field`:
+the score itself, of the scale that the gradient of the energy has."""
 
 
 class NetworkInputs(NamedTuple):
@@ -32,12 +33,15 @@ class NetworkInputs(NamedTuple):
         largest.
     many
         What there is besides if the model is of many molecules; None if it is of one.
+    interval
+        Diffusion times that the network is for.
     """
 
     frames: Float[np.ndarray, "frames beads dim"]
     bonds: tuple[tuple[int, int], ...]
     degrees_of_freedom: int
     many: "ManyInputs | None" = None
+    interval: tuple[float, float] = (0.0, 1.0)
 
 
 class ManyInputs(NamedTuple):
@@ -115,7 +119,7 @@ class AbstractNetwork(eqx.Module):
         Returns
         -------
         Array
-            A scalar energy, or one vector a bead, by the network's head.
+            A scalar energy, or one vector a bead, by the network's head; see `Head`.
         """
 
 

@@ -245,7 +245,7 @@ class Graph(AbstractNetwork):
     The energy head adds the fixed base `1/N sum z_ij^2 + D/2 <log var_ij>` over pairs: at large
     noise the energy of the Gaussian that the noise is, at small noise a network of springs. The
     score head combines displacement vectors with invariant coefficients, so it turns with the
-    molecule. Both learned parts start at zero.
+    molecule; the field head adds to the force of the base. All learned parts start at zero.
     """
 
     classes: PairClasses
@@ -289,10 +289,15 @@ class Graph(AbstractNetwork):
         u = jnp.zeros((*exists.shape, len(self.last_message)))
         for layer in self.layers:
             h, u = layer(h, pairs)
-        if self.head == "score":
-            scale = jnp.sqrt(level.alpha**2 + level.sigma**2)
+        if self.head != "energy":
             coefficients = exists * (u @ self.last_message + (h @ self.last)[:, None])
-            return jnp.einsum("ij,ijd->id", coefficients, displacements) / scale
+            if self.head == "score":
+                scale = jnp.sqrt(level.alpha**2 + level.sigma**2)
+                return jnp.einsum("ij,ijd->id", coefficients, displacements) / scale
+            # along each distance by its own spread, like the gradient of the energy and its base
+            springs = 2.0 * z / count(features.present, len(x))
+            along = (coefficients - springs) / (r * jnp.sqrt(variance))
+            return jnp.einsum("ij,ijd->id", exists * along, displacements)
         n = count(features.present, len(x))
         log_variance = jnp.sum(exists * jnp.log(variance)) / jnp.sum(exists)
         base = 0.5 * jnp.sum(z**2) / n + 1.5 * (n - 1) * log_variance

@@ -36,6 +36,7 @@ from ..types import FAR, Features, Key, NoiseLevel, Positions
 from .base import NOISE_EMBEDDING_SIZE, AbstractNetwork, Head, NetworkInputs, noise_embedding
 from .padding import centre, count, keep
 from .residual import rows
+from .time import Embedding, time_embedding, time_embedding_size
 
 
 class GraphTransformerOptions(Options):
@@ -50,6 +51,12 @@ class GraphTransformerOptions(Options):
     head_width: int = Field(default=32, ge=1, le=4096, description="numbers a query, key and value")
     expansion: int = Field(
         default=4, ge=1, le=64, description="feed-forward width in units of `width`"
+    )
+
+    embedding: Embedding = Field(
+        default="log-snr",
+        description="log-snr: of the noise level; time: sines and cosines of diffusion time and no "
+        "Gaussian to start from, as arXiv 2506.17139 has it",
     )
 
     def build(self, inputs: NetworkInputs, head: Head, key: Key) -> "GraphTransformer":
@@ -183,7 +190,8 @@ class GraphTransformer(AbstractNetwork):
 
     It is not rotation equivariant: train it on randomly rotated frames. The energy head sums a
     scalar map of each bead to the energy of the Gaussian of variance `alpha^2 + sigma^2`, the
-    score head maps each bead to a vector; both maps start at zero.
+    score head maps each bead to a vector, and the field head adds that to the Gaussian's score; the
+    maps start at zero. With the embedding of time there is no Gaussian.
     """
 
     identity: Float[Array, "kinds width"]
@@ -192,6 +200,7 @@ class GraphTransformer(AbstractNetwork):
     last: Float[Array, "n_out width"]
     head: Head = eqx.field(static=True)
     degrees_of_freedom: int | None = eqx.field(static=True)
+    interval: tuple[float, float] | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -205,7 +214,9 @@ class GraphTransformer(AbstractNetwork):
         kinds = len(inputs.many.kinds) if inputs.many is not None else beads
         keys = jax.random.split(key, options.layers + 2)
         self.identity = jax.random.normal(keys[0], (kinds, options.width))
-        self.noise = eqx.nn.Linear(NOISE_EMBEDDING_SIZE, options.width, key=keys[1])
+        self.interval = inputs.interval if options.embedding == "time" else None
+        size = time_embedding_size(self.interval) if self.interval else NOISE_EMBEDDING_SIZE
+        self.noise = eqx.nn.Linear(size, options.width, key=keys[1])
         self.layers = tuple(Layer(options, dim + 1, many, k) for k in keys[2:])
         self.last = jnp.zeros((1 if head == "energy" else dim, options.width))
         self.head = head
@@ -217,16 +228,26 @@ class GraphTransformer(AbstractNetwork):
         """Evaluate one frame; see `AbstractNetwork`."""
         variance = level.alpha**2 + level.sigma**2
         z = centre(keep(x, features.present), features.present) / jnp.sqrt(variance)
-        h = self.identity[features.kind] + self.noise(noise_embedding(level))
+        timed = self.interval is not None
+        h = self.identity[features.kind] + self.noise(self._embedded(level))
         for layer in self.layers:
             h = layer(h, z, features)
-        if self.head == "score":
-            return keep(h @ self.last.T, features.present)
+        if self.head != "energy":
+            out = keep(h @ self.last.T, features.present)
+            return out if self.head == "score" or timed else (out - z) / jnp.sqrt(variance)
+        learned = self.last[0] @ jnp.sum(keep(h, features.present), axis=0)
+        if timed:
+            return learned
         degrees = self.degrees_of_freedom
         if degrees is None:
             degrees = x.shape[1] * (count(features.present, x.shape[0]) - 1)
         base = 0.5 * jnp.sum(z**2) + 0.5 * degrees * jnp.log(variance)
-        return base + self.last[0] @ jnp.sum(keep(h, features.present), axis=0)
+        return base + learned
+
+    def _embedded(self, level: NoiseLevel) -> Float[Array, " embedding"]:
+        if self.interval is None:
+            return noise_embedding(level)
+        return time_embedding(level, self.interval)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, key: Key) -> Array:

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field, field_validator
 
 from ..options import Options
-from ..types import Features, Key, NoiseLevel, Positions
+from ..types import Features, Key, NoiseLevel, Positions, Scalar
 from .base import (
     NOISE_EMBEDDING_SIZE,
     AbstractNetwork,
@@ -37,7 +37,7 @@ from .base import (
     bonds_of_alike,
     noise_embedding,
 )
-from .coordinates import InternalCoordinates, differences
+from .coordinates import Coordinates, InternalCoordinates, differences
 from .potentials import Potentials
 from .residual import ResidualTrunk
 from .springs import Springs
@@ -93,7 +93,7 @@ class InvariantOptions(Options):
         n_pairs, n_tetrads = geometry.shape
         trunk = ResidualTrunk(
             n_pairs + n_tetrads + NOISE_EMBEDDING_SIZE + size,
-            1 if head == "energy" else n_pairs,
+            {"energy": 1, "score": n_pairs, "field": n_pairs + n_tetrads}[head],
             self.width,
             self.depth,
             key,
@@ -131,7 +131,9 @@ class Invariant(AbstractNetwork):
     large noise, where every `w = 1/N`, it is the energy of the Gaussian that the noise is, at small
     noise a network of springs (see `springs`); and, if asked, `potentials` of each coordinate. The
     score head combines the displacement vectors with invariant coefficients, so it turns with the
-    molecule.
+    molecule. The field head gives a force along every standardised coordinate where the energy head
+    gives their gradient, and adds the force of the base: it differs from the energy in nothing but
+    that no energy need have these forces.
     """
 
     geometry: InternalCoordinates
@@ -146,21 +148,43 @@ class Invariant(AbstractNetwork):
         self, x: Positions, level: NoiseLevel, features: Features
     ) -> Float[Array, ""] | Float[Array, "beads dim"]:
         """Evaluate one frame; see `AbstractNetwork`."""
+        if self.head == "field":
+            return self._field(x, level, features)
         displacements = [differences(along) for along in x.T]
         coordinates = self.geometry(displacements, x, level)
         z = self.geometry.standardised(coordinates)
-        inputs = [z, noise_embedding(level, self.geometry.finest)]
-        if self.residues is not None:
-            inputs.append(self.residues(features))
-        out = self.trunk(jnp.concatenate(inputs))
+        out = self._learned(z, level, features)
         if self.head == "score":
             scale = jnp.sqrt(level.alpha**2 + level.sigma**2)
             onto_beads = jax.linear_transpose(differences, x[:, 0])
             parts = [onto_beads(out * along)[0] for along in displacements]
             return jnp.stack(parts, axis=1) / scale
+        return self._base(z, coordinates, level) + out[0]
+
+    def _learned(
+        self, z: Float[Array, " coordinates"], level: NoiseLevel, features: Features
+    ) -> Float[Array, " n_out"]:
+        inputs = [z, noise_embedding(level, self.geometry.finest)]
+        if self.residues is not None:
+            inputs.append(self.residues(features))
+        return self.trunk(jnp.concatenate(inputs))
+
+    def _base(
+        self, z: Float[Array, " coordinates"], coordinates: Coordinates, level: NoiseLevel
+    ) -> Scalar:
         w = self.springs(level)
         log_variance = w @ jnp.log(self.geometry.distance_variance(level)) / jnp.sum(w)
         base = w @ z[: len(w)] ** 2 + 0.5 * self.degrees_of_freedom * log_variance
         if self.potentials is not None:
             base = base + self.potentials(coordinates, level)
-        return base + out[0]
+        return base
+
+    def _field(self, x: Positions, level: NoiseLevel, features: Features) -> Positions:
+        def base_and_place(y: Positions) -> tuple[Scalar, Float[Array, " coordinates"]]:
+            coordinates = self.geometry([differences(along) for along in y.T], y, level)
+            z = self.geometry.standardised(coordinates)
+            return self._base(z, coordinates, level), z
+
+        (base, z), transposed = jax.vjp(base_and_place, x)
+        force = self._learned(z, level, features)
+        return -transposed((jnp.ones_like(base), force))[0]

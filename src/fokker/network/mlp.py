@@ -45,7 +45,7 @@ class MLP(AbstractNetwork):
 
     The energy head adds the energy of the unit Gaussian at this noise level,
     `|x|^2 / (2 v) + D/2 log v` with `v = alpha^2 + sigma^2`, so that the network starts from a
-    normalised density and learns what differs.
+    normalised density and learns what differs; the field head starts from the gradient of that.
     """
 
     trunk: ResidualTrunk
@@ -61,5 +61,7 @@ class MLP(AbstractNetwork):
         out = self.trunk(inputs)
         if self.head == "score":
             return out.reshape(x.shape)
+        if self.head == "field":
+            return out.reshape(x.shape) / jnp.sqrt(variance) - x / variance
         base = 0.5 * jnp.sum(x**2) / variance + 0.5 * self.degrees_of_freedom * jnp.log(variance)
         return base + out[0]

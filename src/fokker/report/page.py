@@ -151,7 +151,12 @@ def _pictures(
     return {picture.name: picture for picture in drawn if picture is not None}
 
 
-_DATA = {"unseen": "molecule's own frames", "given": "frames given"}
+_DATA = {
+    "test": "molecule's own frames",
+    "validation": "molecule's own frames",
+    "unseen": "molecule's own frames",
+    "given": "frames given",
+}
 """What was never trained on and yet stands in the place of the training frames."""
 
 
@@ -159,6 +164,8 @@ def _comparisons(metrics: Metrics) -> list[tuple[str, list[tuple[str, Comparison
     """Rows of the table of metrics, grouped by what they are compared with."""
     data = _DATA.get(metrics.against or "")
     name = f"the {data}, never trained on" if data else "the training frames"
+    if metrics.against == "validation":
+        name += ", which chose the weights"
     groups = [(name, [("iid samples", metrics.iid), ("simulation", metrics.sim)])]
     held_out = metrics.reference
     if held_out is not None:

@@ -72,7 +72,7 @@ class RunFolder:
 
     @property
     def summary(self) -> Path:
-        """Metrics of the validation molecules of a run of many, and their mean, as JSON."""
+        """Metrics of the molecules that a run of many is judged by, and their mean, as JSON."""
         return self.path / "molecules.json"
 
     @property

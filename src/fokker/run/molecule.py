@@ -19,6 +19,9 @@ from ..system import Skeleton, System
 from ..trajectory import read_frames, write_topology
 from .folder import RunFolder, write_atomically
 
+MOST_CHOOSING = 4
+"""Molecules trained on that choose a setting where there are none for validation."""
+
 
 class MoleculeFile(Options):
     """What a molecule's folder says of it: enough to go on without the topology."""
@@ -165,7 +168,7 @@ def _check_alike(topology: Path, config: Config, system: System, known: Skeleton
 def default_molecules(run: Path) -> tuple[Path, ...]:
     """Folders of the molecules of a run of many that commands are for, made where they are not.
 
-    They are its validation molecules; if it has none and was trained on one molecule, that one.
+    They are those it is judged by; if there are none and it was trained on one molecule, that one.
 
     Raises
     ------
@@ -173,9 +176,29 @@ def default_molecules(run: Path) -> tuple[Path, ...]:
         If the run or a file is bad.
     """
     options = run_config(run).system
-    trained, found = entries(options) if isinstance(options, MoleculesOptions) else ((), ())
-    if not found and len(trained) == 1:
-        found = trained
+    if not isinstance(options, MoleculesOptions):
+        return ()
+    known = entries(options)
+    found = known.judged or (known.trained if len(known.trained) == 1 else ())
+    return tuple(molecule(run, resolve(e.topology), name=e.name) for e in found)
+
+
+def choosing_molecules(run: Path) -> tuple[Path, ...]:
+    """Folders of the molecules of a run of many that settings may be chosen by, likewise.
+
+    They are its validation molecules; if it has none, the first of those trained on. Test molecules
+    choose nothing.
+
+    Raises
+    ------
+    FokkerError
+        If the run or a file is bad.
+    """
+    options = run_config(run).system
+    if not isinstance(options, MoleculesOptions):
+        return ()
+    known = entries(options)
+    found = known.validation or known.trained[:MOST_CHOOSING]
     return tuple(molecule(run, resolve(e.topology), name=e.name) for e in found)
 
 

@@ -157,11 +157,13 @@ class Stage(AbstractStage):
         return optax.chain(optax.clip_by_global_norm(options.gradient_clip), update)
 
     def learning_rate(self, step: ArrayLike) -> Array:
-        """Learning rate at a step: a linear rise, then half a cosine down to zero."""
+        """Learning rate at a step: a linear rise, then half a cosine down."""
         warmup = jnp.minimum(self.options.warmup, self.n_steps // 10)
         rise = (step + 1.0) / (warmup + 1.0)
         fall = jnp.clip((step - warmup) / (self.n_steps - warmup), 0.0, 1.0)
-        share = jnp.where(step < warmup, rise, 0.5 * (1.0 + jnp.cos(jnp.pi * fall)))
+        last = self.options.final_learning_rate / self.options.learning_rate
+        fallen = last + (1.0 - last) * 0.5 * (1.0 + jnp.cos(jnp.pi * fall))
+        share = jnp.where(step < warmup, rise, fallen)
         return jnp.asarray(self.options.learning_rate * share, jnp.float32)
 
     def model(self, parameters: AbstractScore) -> AbstractScore:
@@ -185,7 +187,20 @@ class Stage(AbstractStage):
         times = low + (high - low) * u**self.options.time_power
         keys = jax.random.split(each, size)
         labels = jax.tree.map(lambda a: a[index], pool.labels)
-        return Batch(index, pool.frames[index], times, keys, molecule, pool.weights(index), labels)
+        weight = self._weight(pool.weights(index), times[:, 0])
+        return Batch(index, pool.frames[index], times, keys, molecule, weight, labels)
+
+    def _weight(
+        self, of_frames: Float[Array, " batch"] | None, times: Float[Array, " batch"]
+    ) -> Float[Array, " batch"] | None:
+        """What the losses of frames at their times count for; 1 on average over time."""
+        midpoint = self.options.midpoint
+        if midpoint is None:
+            return of_frames
+        low, high = self.interval
+        width = jnp.where(times <= midpoint, midpoint - low, high - midpoint)
+        of_times = 0.5 * (high - low) / width
+        return of_times if of_frames is None else of_frames * of_times
 
     def _partners(
         self, u: Float[Array, " batch"], n: int, key: Key

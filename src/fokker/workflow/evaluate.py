@@ -73,8 +73,10 @@ def evaluate(
     Returns
     -------
     dict
-        `iid` and `sim` against the training frames, `reference` against the reference frames, and
-        `residual`, the Fokker-Planck residual against time.
+        `iid` and `sim` against the training frames or a molecule's own; `against` says which and,
+        of many molecules, what these were for: `training`, `validation` or `test`. `reference`:
+        against the reference frames.
+        `residual`: the Fokker-Planck residual against time.
 
     Raises
     ------
@@ -199,14 +201,14 @@ def _of_molecule(loaded: LoadedRun, reference: list[Path] | None, how: _How) -> 
             how.on_note(note)
         frames = found.positions
     else:
-        trained, held_out = entries(options)
-        entry = next((e for e in (*trained, *held_out) if e.name == system.name), None)
-        if entry is None:
+        known = entries(options)
+        name = known.purpose(system.name)
+        if name is None:
             raise FokkerError(
                 f"{loaded.folder.path}: the run has no trajectory of {system.name!r} to compare "
                 "with; give one with --reference."
             )
-        name = "training" if entry in trained else "unseen"
+        entry = next(e for own in known for e in own if e.name == system.name)
         frames = read_entry(options, entry, system)[1]
     return Baseline(name, frames, loaded.scaling.apply(centre(frames)), None)
 

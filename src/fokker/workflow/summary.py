@@ -33,11 +33,12 @@ def summarise(run: Path, folders: Sequence[Path]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `molecules`: by name, what they were compared with (`against`), chains and diverged chains,
-        and for `iid` and `sim` the number of frames, JS and PMF error with their floors, the
-        fraction of failed frames, and the fraction of frames with the right hand at the chiral
-        centre that keeps it least; None where something does not exist. `mean` and `std`: over
-        the molecules, with their number `n`.
+        `judged`: what the molecules were for, `test`, `validation` (they chose the weights),
+        `training`, or `several`. `molecules`: by name, what they were compared with (`against`),
+        chains and diverged chains, and for `iid` and `sim` the number of frames, JS and PMF error
+        with their floors, the fraction of failed frames, and the fraction of frames with the right
+        hand at the chiral centre that keeps it least; None where something does not exist. `mean`
+        and `std`: over the molecules, with their number `n`.
 
     Raises
     ------
@@ -45,7 +46,9 @@ def summarise(run: Path, folders: Sequence[Path]) -> dict[str, Any]:
         If a molecule has not been evaluated.
     """
     rows = {path.name: _row(RunFolder(path)) for path in folders}
-    result: dict[str, Any] = {"molecules": rows, "mean": {}, "std": {}, "n": {}}
+    purposes = {row["against"] for row in rows.values()}
+    judged = purposes.pop() if len(purposes) == 1 else "several"
+    result: dict[str, Any] = {"judged": judged, "molecules": rows, "mean": {}, "std": {}, "n": {}}
     for kind in ("iid", "sim"):
         found = [row[kind] for row in rows.values() if row[kind] is not None]
         if not found:

@@ -2,7 +2,8 @@
 
 A system file holds the tables `system`, `sampling`, `simulation` and the defaults `network` and
 `training` of every expert. A method file holds the experts, each with what it changes of these;
-`training.steps` of a method is a share of the system's. A system also says how long a refinement
+`training.steps` of a method is a share of the system's. A method may have tables `network` and
+`training` of its own, for all of its experts. A system also says how long a refinement
 and a reweighting take, and only a method that has these tables makes them. What a method changes of
 a network is for one that has all these keys, and left out for another. In a table `methods.NAME` a
 system says what it changes of that method and of those made from it. Either file may name a `base`
@@ -22,6 +23,8 @@ from typing import Any
 from ...errors import FokkerError
 
 DEFAULT_METHOD = "fokker"
+
+_OF_EXPERTS = ("network", "training", "experts")
 
 _OF_PRESETS = ("description", "base", "hidden", "methods")
 """Keys of presets that no configuration has."""
@@ -77,17 +80,21 @@ def combine(
     """
     base = _preset("systems", system)
     chosen, line, own = _method(method)
-    network, training = base.pop("network", {}), base.pop("training", {})
     tuned = [base["methods"][name] for name in line if name in base.get("methods", {})]
     if not isinstance(method, str) and isinstance(method.get("experts"), list):
         # what a system says of the experts of a method is not of those a variant has in their place
         tuned = [{k: v for k, v in table.items() if k != "experts"} for table in tuned]
+    for table in tuned:
+        chosen = merge(chosen, {k: table[k] for k in _OF_EXPERTS if k in table})
+    network = _network(base.pop("network", {}), chosen.pop("network", {}))
+    training = merge(base.pop("training", {}), chosen.pop("training", {}))
     refinement = _refinement(chosen, base.pop("refinement", {}), effort)
     reweighting = _reweighting(chosen, base.pop("reweighting", {}), effort)
     experts = [_expert(expert, network, training, effort) for expert in chosen.pop("experts")]
     raw: dict[str, Any] = {"method": method if isinstance(method, str) else method["name"]}
     stages = {"experts": experts}, refinement, reweighting
-    for part in (base, chosen, *stages, *tuned, own, *changes):
+    rest = ({k: v for k, v in table.items() if k not in _OF_EXPERTS} for table in tuned)
+    for part in (base, chosen, *stages, *rest, own, *changes):
         raw = merge(raw, part)
     return {k: v for k, v in raw.items() if k not in _OF_PRESETS}
 
@@ -176,15 +183,19 @@ def _expert(
 ) -> dict[str, Any]:
     settings = merge(training, own.get("training", {}))
     share = own.get("training", {}).get("steps", 1.0)
-    sizes = own.get("network", {})
-    if "name" not in sizes and not set(sizes) <= set(network):
-        sizes = {}
     settings["steps"] = _whole_blocks(training.get("steps", 1) * share * effort)
     return {
         **own,
-        "network": merge(network, sizes),
+        "network": _network(network, own.get("network", {})),
         "training": settings,
     }
+
+
+def _network(network: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a network with changes: to another network, or of sizes, if it has them."""
+    if "name" not in own:
+        return merge(network, own) if set(own) <= set(network) else dict(network)
+    return merge(network, own) if own["name"] == network.get("name") else dict(own)
 
 
 def _refinement(method: dict[str, Any], system: Mapping[str, Any], effort: float) -> dict[str, Any]:
