@@ -228,9 +228,8 @@ def load_reference(
         found = read_trajectory(paths, trajectory.system, allow_cut=allow_cut)
         for note in found.notes:
             on_note(note)
-        ends = np.cumsum(found.lengths)[:-1]
-        for path, each in zip(paths, np.split(found.positions, ends), strict=True):
-            _check_same_bonds(path, each, trajectory)
+        for path, frames in zip(paths, file_pieces(found), strict=True):
+            _check_same_bonds(path, frames, trajectory)
         return found.positions
     from .toys import reference_frames
 

@@ -175,14 +175,14 @@ def _stated(path: Path, suffix: str) -> Callable[[Any], bool]:
         held = b"%FLAG ATOMIC_NUMBER" in path.read_bytes()
         return lambda _: held
     if suffix in (".pdb", ".pdb.gz"):
-        blank = _without_element(path)
+        blank = _without_element(path, zipped=suffix.endswith(".gz"))
         return lambda atom: (atom.residue.resSeq, atom.name) not in blank
     return lambda _: True
 
 
-def _without_element(path: Path) -> set[tuple[int, str]]:
+def _without_element(path: Path, *, zipped: bool) -> set[tuple[int, str]]:
     """Residue number and name of the atoms of a PDB file whose columns 77 and 78 are blank."""
-    opened = gzip.open if path.suffix == ".gz" else open
+    opened = gzip.open if zipped else open
     blank = set()
     with opened(path, "rt", errors="replace") as file:
         for line in file:

@@ -85,8 +85,8 @@ def inspect(
         "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
         "chiral_centres": [system.labels[c[0]] for c in chiral_hands(system, frames)],
         "warnings": [
-            *trajectory.notes,
             *_guesses(config, system),
+            *trajectory.notes,
             *suspicions(Evidence(system, frames, effective)),
         ],
     }
