@@ -267,7 +267,8 @@ def test_a_chain_that_broke_counts_no_more_in_its_round():
     for a, b in zip(gradient, other, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
     state, _ = run_block(stage, state, pool, stage.options.steps + 1)
-    assert np.isfinite(np.asarray(state.recorded.energies[0])).mean() > counts[-1].mean()
+    anew = np.isfinite(np.asarray(state.recorded.energies[0]))
+    assert (anew & ~counts[-1]).any()  # in the next round
 
 
 def test_learning_rate_goes_on_over_rounds_and_not_while_simulating():
