@@ -127,8 +127,8 @@ def _rows(cls: type[BaseModel]) -> Iterator[str]:
 def _type(annotation: object) -> str:
     models = list(_models(annotation))
     if models:
-        many = typing.get_origin(annotation) is tuple
-        return "list of tables" if many else "table"
+        several = typing.get_origin(annotation) is tuple
+        return "list of tables" if several else "table"
     text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
     text = text or str(annotation).replace("typing.", "")
     return f"`{text}`".replace("|", "\\|")

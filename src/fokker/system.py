@@ -204,8 +204,8 @@ class System(Options):
     def chiral_centres(self) -> tuple[tuple[int, int, int, int], ...]:
         """Beads with at least three bonded neighbours: (centre, a, b, c).
 
-        The sign of the triple product of the three bond vectors tells the two hands apart only for
-        a pyramidal centre; whether a centre keeps one hand is a question for the data.
+        The sign of the triple product of the three bond vectors tells the two mirror images apart
+        only for a pyramidal centre; whether a centre keeps one chirality is a question for the data.
         """
         return tuple(
             (centre, *neighbours[:3])

@@ -8,10 +8,10 @@ import pytest
 from fokker.config import parse
 from fokker.config.presets import combine
 from fokker.dataset.corpus import Known, load_corpus
-from fokker.dataset.molecules import Many, Ranges, padded_features, shared_skeleton
+from fokker.dataset.molecules import Molecules, Ranges, padded_features, shared_skeleton
 from fokker.errors import FokkerError
 from fokker.model import EnergyModel
-from fokker.network import InvariantOptions, ManyInputs, NetworkInputs
+from fokker.network import InvariantOptions, MoleculeInputs, NetworkInputs
 from fokker.process import VariancePreservingOptions
 from fokker.run.loaded import load_run
 from fokker.run.molecule import molecule
@@ -45,9 +45,9 @@ def dipeptides(tmp_path_factory):
     vocabulary = Vocabulary.of(systems)
     features = padded_features(systems, vocabulary)
     known = padded_features(systems[:2], vocabulary)
-    many = ManyInputs(vocabulary.kinds, known, np.arange(20) % 2, systems[0].skeleton)
+    molecules = MoleculeInputs(vocabulary.kinds, known, np.arange(20) % 2, systems[0].skeleton)
     frames = 0.3 * np.random.default_rng(0).normal(size=(20, 10, 3)).astype(np.float32)
-    inputs = NetworkInputs(frames + places(), (), 27, many)
+    inputs = NetworkInputs(frames + places(), (), 27, molecules)
     network = InvariantOptions(width=16, depth=2).build(inputs, "energy", jax.random.key(0))
     model = randomise(EnergyModel(network, PROCESS))
     return model, [jax.tree.map(lambda leaf, i=i: leaf[i], features) for i in range(3)]
@@ -118,7 +118,7 @@ def test_molecules_that_have_more_bonds_than_others_share_what_all_have(tmp_path
     systems = (plain, ring)
     rows = Ranges(np.arange(2), np.ones(2, int), np.ones(2))
     assert shared_skeleton(systems) == shared
-    made = Many(systems, Vocabulary.of(systems), rows, rows, shared)
+    made = Molecules(systems, Vocabulary.of(systems), rows, rows, shared)
     assert made.inputs.skeleton == shared
 
 
@@ -131,8 +131,8 @@ def test_molecules_for_a_model_take_what_it_knows(tmp_path):
     vocabulary = Vocabulary.of(alike(tmp_path / "others"))
     fewer = Skeleton(names=system.skeleton.names, bonds=system.skeleton.bonds[1:])
     corpus = load_corpus(parse(raw, "test").system, known=Known(vocabulary, fewer))
-    assert corpus.many.skeleton == fewer
+    assert corpus.molecules.skeleton == fewer
     assert Known.of({"many": corpus.describe()}) == Known(vocabulary, fewer)
     other = Skeleton(names=system.skeleton.names, bonds=((0, 9),))
     corpus = load_corpus(parse(raw, "test").system, known=Known(vocabulary, other))
-    assert corpus.many.skeleton is None
+    assert corpus.molecules.skeleton is None

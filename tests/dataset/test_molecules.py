@@ -21,8 +21,8 @@ from fokker.model.force import Broken
 from fokker.network import (
     GraphTransformerOptions,
     InvariantOptions,
-    ManyInputs,
     MLPOptions,
+    MoleculeInputs,
     NetworkInputs,
 )
 from fokker.objective import Evaluation, Molecule, Noised, ObjectiveOptions
@@ -64,8 +64,8 @@ ALONE = jax.tree.map(lambda leaf: leaf[0], padded_features(SYSTEMS[:1], VOCABULA
 
 def inputs() -> NetworkInputs:
     frames = np.random.default_rng(0).normal(size=(20, PADDED, 3)).astype(np.float32)
-    many = ManyInputs(VOCABULARY.kinds, STACKED, np.zeros(20, int))
-    return NetworkInputs(frames, (), 3 * (PADDED - 1), many)
+    molecules = MoleculeInputs(VOCABULARY.kinds, STACKED, np.zeros(20, int))
+    return NetworkInputs(frames, (), 3 * (PADDED - 1), molecules)
 
 
 def model(head: str = "energy"):
@@ -237,8 +237,8 @@ def config(folder, held_out=None, steps=4, refinement=None, reweighting=None, **
 def test_frames_of_many_molecules_are_padded_and_scaled_alike(tmp_path):
     trained, held_out = write_folders(tmp_path)
     corpus = load_corpus(config(trained, held_out).system)
-    dataset, many = corpus.dataset, corpus.many
-    assert [system.name for system in many.systems] == ["A", "AS", "SA"]
+    dataset, molecules = corpus.dataset, corpus.molecules
+    assert [system.name for system in molecules.systems] == ["A", "AS", "SA"]
     assert dataset.training.shape == (280, 10, 3)
     assert dataset.validation.shape == (120, 10, 3)
     assert not dataset.training[:120, 5:].any()
@@ -246,8 +246,8 @@ def test_frames_of_many_molecules_are_padded_and_scaled_alike(tmp_path):
     small, large = dataset.training[:120, :5], dataset.training[120:]
     assert np.isclose((np.mean(small**2) + np.mean(large**2)) / 2, 1.0, rtol=1e-4)
     assert dataset.name_of(130) == "frame 10 of the trajectory of AS"
-    assert ("ALA", "CA") in many.vocabulary.kinds
-    assert len(many.vocabulary.kinds) == 10
+    assert ("ALA", "CA") in molecules.vocabulary.kinds
+    assert len(molecules.vocabulary.kinds) == 10
     _, molecule = dataset.validation_pool(30).pick(jax.random.key(0), 16)
     assert set(np.asarray(molecule).tolist()) == {2}
 
@@ -255,8 +255,8 @@ def test_frames_of_many_molecules_are_padded_and_scaled_alike(tmp_path):
 def test_without_validation_molecules_frames_are_held_out_in_blocks(tmp_path):
     trained, _ = write_folders(tmp_path)
     corpus = load_corpus(config(trained, max_frames=100, validation_fraction=0.1).system)
-    assert corpus.many.training.count.tolist() == [90, 90]
-    assert corpus.many.validation.count.tolist() == [10, 10]
+    assert corpus.molecules.training.count.tolist() == [90, 90]
+    assert corpus.molecules.validation.count.tolist() == [10, 10]
 
 
 def test_a_validation_molecule_must_be_new_and_made_of_known_beads(tmp_path):
@@ -306,7 +306,7 @@ def test_weights_do_not_depend_on_what_judges_them(tmp_path, monkeypatch):
     for number, test in enumerate((None, small, large)):
         chosen = config(trained, held_out, steps=8, **({"test": str(test)} if test else {}))
         corpus = load_corpus(chosen.system)
-        assert "S" not in [system.name for system in corpus.many.systems]
+        assert "S" not in [system.name for system in corpus.molecules.systems]
         out = tmp_path / f"run-{number}"
         train(chosen, out)
         kept.append((checkpoint.latest(out / "checkpoint") / "model.safetensors").read_bytes())
@@ -320,17 +320,19 @@ def test_many_molecules_are_one_program(tmp_path, monkeypatch):
     traces = []
     original = Stage.update
     monkeypatch.setattr(Stage, "update", lambda self, *a: (traces.append(1), original(self, *a))[1])
-    many = corpus.many
+    molecules = corpus.molecules
     network = chosen.experts[0].network.build(
-        NetworkInputs(corpus.dataset.training, (), 27, many.inputs), "energy", jax.random.key(0)
+        NetworkInputs(corpus.dataset.training, (), 27, molecules.inputs),
+        "energy",
+        jax.random.key(0),
     )
     stage, state = Stage.create(
         EnergyModel(network, PROCESS),
         PROCESS,
-        many.features,
+        molecules.features,
         (0.0, 1.0),
         chosen.experts[0].training,
-        molecules=[Molecule(s.n_beads, s.bonds) for s in many.systems],
+        molecules=[Molecule(s.n_beads, s.bonds) for s in molecules.systems],
         centred=True,
         seed=0,
     )
@@ -351,10 +353,10 @@ def refinement(folder, chains):
 def last_stage(chosen):
     """Data and the last stage, of molecules that break as their frames say."""
     corpus = load_corpus(chosen.system)
-    many = corpus.many
-    model = initial_model(chosen, many.largest, corpus.dataset.training, many.inputs)
-    limits = [Broken.create(s, corpus.limits.of_system(s)) for s in many.systems]
-    stages = Stages(chosen, Subject(many.largest, corpus.dataset, Broken.stacked(limits)))
+    molecules = corpus.molecules
+    model = initial_model(chosen, molecules.largest, corpus.dataset.training, molecules.inputs)
+    limits = [Broken.create(s, corpus.limits.of_system(s)) for s in molecules.systems]
+    stages = Stages(chosen, Subject(molecules.largest, corpus.dataset, Broken.stacked(limits)))
     job = stages.create(len(stages) - 1, model)
     return corpus, (job.expert, job.stage, job.state, job.pool)
 
@@ -362,11 +364,11 @@ def last_stage(chosen):
 def test_a_refinement_simulates_every_molecule(tmp_path):
     corpus, (number, stage, state, pool) = refinement(write_folders(tmp_path)[0], 6)
     assert number == 0
-    ensemble, many = stage.ensemble, corpus.many
+    ensemble, molecules = stage.ensemble, corpus.molecules
     assert np.asarray(ensemble.place).tolist() == [0] * 3 + [1] * 3
     masses = np.asarray(ensemble.own.integrator.masses)
-    np.testing.assert_allclose(masses[0, :5], many.systems[0].masses)
-    np.testing.assert_allclose(masses[5], many.systems[1].masses)
+    np.testing.assert_allclose(masses[0, :5], molecules.systems[0].masses)
+    np.testing.assert_allclose(masses[5], molecules.systems[1].masses)
     for _ in range(2):
         state, logs = run_block(stage, state, pool, 4)
         assert all(np.isfinite(values).all() for values in logs.values())
@@ -383,7 +385,7 @@ def test_a_chain_is_judged_as_its_own_molecule(tmp_path):
     ensemble, parameters = stage.ensemble, randomise(state.parameters)
     model, t = stage.model(parameters), jnp.asarray(T_MIN)
     x = pool.frames[ensemble.training_rows(pool, jax.random.key(1), 2)]
-    alone = padded_features(corpus.many.systems[:1], corpus.many.vocabulary)
+    alone = padded_features(corpus.molecules.systems[:1], corpus.molecules.vocabulary)
     alone = jax.tree.map(lambda leaf: leaf[0], alone)
     whole = jax.tree.map(lambda leaf: leaf[5], ensemble.own.features)
     energies = [model.energy(one[:5], t, alone) / 12 for one in x[:3].reshape(6, 10, 3)]

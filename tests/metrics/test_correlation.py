@@ -146,12 +146,12 @@ def test_bootstrap_error_is_the_spread_over_repetitions():
 
 
 def test_no_error_from_a_single_block_or_lost_frames():
-    one, many = blocks_of(50, 100.0), blocks_of(50, 1.0, seed=1)
+    one, molecules = blocks_of(50, 100.0), blocks_of(50, 1.0, seed=1)
     values = np.linspace(0, 1, 50)
     bins = np.zeros(50, int)
-    assert histogram_error(jensen_shannon, (bins, one), (bins, many)) is None
-    assert wasserstein_error((values, many), (np.full(50, np.nan), many)) is None
-    assert wasserstein_error((np.zeros(50), many), (np.zeros(50), many)) == 0.0
+    assert histogram_error(jensen_shannon, (bins, one), (bins, molecules)) is None
+    assert wasserstein_error((values, molecules), (np.full(50, np.nan), molecules)) is None
+    assert wasserstein_error((np.zeros(50), molecules), (np.zeros(50), molecules)) == 0.0
 
 
 @pytest.mark.parametrize("n_variables", [0, 1, 2, 3])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fokker.errors import FokkerError
-from fokker.metrics import GeometryLimits, chiral_hands, chirality, failed_frames, finite_frames
+from fokker.metrics import GeometryLimits, chiral_centres, chirality, failed_frames, finite_frames
 from fokker.metrics.geometry import labels
 from fokker.system import Bead, System
 
@@ -80,10 +80,10 @@ def test_chirality_of_mirrored_frames_is_zero():
 
 def test_planar_centres_and_mixed_hands_do_not_qualify():
     # A small height keeps one hand but is planar in effect: 0.05 gives |triple product| 0.13.
-    assert chiral_hands(STAR, stars(0.05, noise=0.001)) == {}
+    assert chiral_centres(STAR, stars(0.05, noise=0.001)) == {}
     mixed = np.concatenate([stars(0.4, n=95), stars(-0.4, n=5)])
-    assert chiral_hands(STAR, mixed) == {}
-    assert chiral_hands(TOY, np.zeros((3, 1, 2))) == {}
+    assert chiral_centres(STAR, mixed) == {}
+    assert chiral_centres(TOY, np.zeros((3, 1, 2))) == {}
 
 
 def test_labels_stay_unique():

@@ -32,12 +32,12 @@ def test_a_stiff_bond_gets_a_half_and_noise_one_over_n():
     # four standard errors of a variance from 2,000 lengths
     assert abs(found.stiffness[0, 0] - 0.5) < 0.5 * 4 * np.sqrt(2 / 2000)
 
-    many = random.normal(size=(2048, 4, 3)) * 1e-3
-    many -= many.mean(axis=1, keepdims=True)
+    molecules = random.normal(size=(2048, 4, 3)) * 1e-3
+    molecules -= molecules.mean(axis=1, keepdims=True)
     pairs = pairs_of(4)
-    lengths = np.linalg.norm(many[:, pairs[:, 0]] - many[:, pairs[:, 1]], axis=-1)
+    lengths = np.linalg.norm(molecules[:, pairs[:, 0]] - molecules[:, pairs[:, 1]], axis=-1)
     kind = np.arange(len(pairs)) % 2
-    found = Springs.fitted(many, pairs, kind, lengths.mean(axis=0), lengths.std(axis=0))
+    found = Springs.fitted(molecules, pairs, kind, lengths.mean(axis=0), lengths.std(axis=0))
     level = NoiseLevel(jnp.asarray(0.1), jnp.asarray(0.995))
     np.testing.assert_allclose(found(level), 0.25, rtol=0.1)
 

@@ -269,14 +269,14 @@ def test_a_tally_is_bounded_and_does_not_depend_on_blocks():
     energies = np.random.default_rng(0).gamma(4.5, 2.5, size=(5 * MAX_BINS + 37, 3))
     energies[100:200, 1] = np.nan
     energies[150] = np.nan
-    one, many = Tally(), Tally()
+    one, molecules = Tally(), Tally()
     one.add(energies, 2.0)
     for part in np.array_split(energies, 61):
-        many.add(part, 1.0)
-        many = Tally.from_json(json.loads(json.dumps(many.as_json())))
-    assert one.sums == many.sums
-    assert (one.per_bin, one.n_frames) == (many.per_bin, many.n_frames)
-    assert many.seconds == 61.0
+        molecules.add(part, 1.0)
+        molecules = Tally.from_json(json.loads(json.dumps(molecules.as_json())))
+    assert one.sums == molecules.sums
+    assert (one.per_bin, one.n_frames) == (molecules.per_bin, molecules.n_frames)
+    assert molecules.seconds == 61.0
     assert len(one.sums) <= MAX_BINS
     means = np.nanmean(np.delete(energies, 150, axis=0), axis=1)
     wanted = kinetic_temperature(means, 9)

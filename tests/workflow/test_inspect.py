@@ -220,11 +220,11 @@ def test_another_unit_of_unbonded_beads():
     assert any("really in nm" in text for text in suspicions(Evidence(ions, frames, 1e4)))
 
 
-def test_beads_that_lose_the_hand():
+def test_beads_that_lose_their_chirality():
     five = read_molecule(
         [TRAJECTORY], TOPOLOGY, select="name N CA C", temperature=300.0, stride=100
     )
-    assert "no bead of ALA keeps its hand" in only(Evidence(five.system, five.positions, 1e4))
+    assert "no bead of ALA keeps its chirality" in only(Evidence(five.system, five.positions, 1e4))
 
 
 def test_segments_end_at_held_out_blocks_and_at_files():

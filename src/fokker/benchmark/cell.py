@@ -124,7 +124,7 @@ def _train(cell: Path, config: Config, stop: Stop | None, show: Show) -> None:
 def _adopt(folder: RunFolder, config: Config, source: RunFolder) -> None:
     """Take over weights under another configuration."""
     loaded = load_run(judged(source.path)[0])  # of many molecules, any has the weights
-    many = loaded.vocabulary is not None
+    several = loaded.vocabulary is not None
     manifest = checkpoint.read_manifest(checkpoint.latest(source.checkpoint))
     metadata = {k: v for k, v in manifest.items() if k not in ("format", "version", "files")}
     metadata["config"] = config.model_dump(mode="json")
@@ -136,7 +136,7 @@ def _adopt(folder: RunFolder, config: Config, source: RunFolder) -> None:
             shutil.copy2(source.topology, folder.topology)
         training = {**record["training"], "shared_with": source.path.name}
         folder.note(system=record["system"], method=config.method, training=training)
-        start = NO_START_FRAMES if many else loaded.start_frames
+        start = NO_START_FRAMES if several else loaded.start_frames
         groups = {"model": inference_group(loaded.model, start)}
         checkpoint.save(folder.checkpoint, manifest["progress"]["counter"], groups, metadata)
 

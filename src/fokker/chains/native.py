@@ -118,7 +118,7 @@ def bundle(helices: int, length: int, loop: int) -> Structure:
         around = 2.0 * np.pi * k / helices
         x = helix(length)
         if k % 2:
-            x = x * np.array([1.0, -1.0, -1.0])  # half a turn about x keeps the hand
+            x = x * np.array([1.0, -1.0, -1.0])  # half a turn about x keeps the chirality
         # The end that a loop leaves and the one that it reaches both look at the other helix.
         end = x[0] if k else x[-1]
         towards = np.array([np.cos(around), np.sin(around)]) * -1.0

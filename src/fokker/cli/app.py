@@ -323,8 +323,8 @@ def run(
         )
         do_train(chosen, out, resume, stop)
         RunFolder(out).note(command=_command())
-        many = is_many(out)
-        folders = default_molecules(out) if many else (out,)
+        several = is_many(out)
+        folders = default_molecules(out) if several else (out,)
         for each in folders:
             record = RunFolder(each).read_record()
             if "sampling" not in record:
@@ -335,11 +335,11 @@ def run(
             return
         with stop.immediate():
             for each in folders:
-                if not many and not (out / "relaxation.json").exists():
+                if not several and not (out / "relaxation.json").exists():
                     do_relax(out)
                 do_evaluate(each, None, None, reference, bool(allow_cut))
                 do_report(each)
-            if many and folders:
+            if several and folders:
                 do_summary(out, folders)
 
 

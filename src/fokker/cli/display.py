@@ -223,7 +223,7 @@ def molecules_table(summary: dict[str, Any]) -> Table:
         "floor",
         "sim JS",
         "floor",
-        "hand kept",
+        "chirality kept",
         "failed",
         "diverged",
     )

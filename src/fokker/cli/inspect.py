@@ -118,7 +118,7 @@ def _facts(found: dict[str, Any]) -> Table:
         f"{found['correlation_time']:,.1f} frames to an independent one: about "
         f"{found['effective_frames']:,.0f} independent training frames",
     )
-    chiral = ", ".join(found["chiral_centres"]) or "no bead keeps one hand"
+    chiral = ", ".join(found["chiral_centres"]) or "none"
     table.add_row("chirality", chiral)
     return table
 

@@ -19,7 +19,7 @@ from ..system import Skeleton, System, Vocabulary
 from ..trajectory import system_from_topology
 from .frames import Dataset, Scaling, centre, split_blocks
 from .listing import Entry, read_entries
-from .molecules import Many, Ranges, shared_skeleton
+from .molecules import Molecules, Ranges, shared_skeleton
 from .source import MIN_TRAINING_FRAMES, read_with_topology, resolve
 
 
@@ -80,10 +80,10 @@ class Known(NamedTuple):
         KeyError, TypeError, ValueError
             If that is altered.
         """
-        many = dict(manifest["many"])
-        skeleton = many.get("skeleton")
+        molecules = dict(manifest["many"])
+        skeleton = molecules.get("skeleton")
         return Known(
-            Vocabulary.model_validate(many["vocabulary"]),
+            Vocabulary.model_validate(molecules["vocabulary"]),
             None if skeleton is None else Skeleton.model_validate(skeleton),
         )
 
@@ -93,17 +93,17 @@ class Corpus:
     """Many molecules, ready to train on."""
 
     dataset: Dataset
-    many: Many
+    molecules: Molecules
     limits: BondLimits
 
     def describe(self) -> dict[str, Any]:
         """What inference needs of the molecules, and who they were."""
-        training, validation = self.many.training, self.many.validation
-        names = [system.name for system in self.many.systems]
-        skeleton = self.many.skeleton
+        training, validation = self.molecules.training, self.molecules.validation
+        names = [system.name for system in self.molecules.systems]
+        skeleton = self.molecules.skeleton
         return {
             "skeleton": None if skeleton is None else skeleton.model_dump(mode="json"),
-            "vocabulary": self.many.vocabulary.model_dump(mode="json"),
+            "vocabulary": self.molecules.vocabulary.model_dump(mode="json"),
             "limits": self.limits.model_dump(mode="json"),
             "trained": [names[i] for i in training.molecule],
             "validated": [names[i] for i in validation.molecule if i not in training.molecule],
@@ -264,7 +264,7 @@ def load_corpus(
     if known is not None:
         alike = known.skeleton is not None and all(known.skeleton.fits(s) for s in systems)
         skeleton = known.skeleton if alike else None
-    many = Many(
+    molecules = Molecules(
         systems,
         vocabulary,
         _ranges(parts, [len(part.training) for part in parts]),
@@ -272,20 +272,20 @@ def load_corpus(
         skeleton,
     )
     index = np.concatenate([part.training for part in parts])
-    size = many.largest.n_beads
+    size = molecules.largest.n_beads
     dataset = Dataset(
         _padded(((part.frames, part.training) for part in parts), len(index), size, scaling.scale),
         _padded(
             ((part.frames, part.validation) for part in parts),
-            int(many.validation.count.sum()),
+            int(molecules.validation.count.sum()),
             size,
             scaling.scale,
         ),
         index,
         scaling,
-        many,
+        molecules,
     )
-    return Corpus(dataset, many, BondLimits.of(limits))
+    return Corpus(dataset, molecules, BondLimits.of(limits))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..errors import FokkerError
 from ..options import Options
 from ..system import System
 from ..types import ForceLabels, Key
-from .molecules import Many
+from .molecules import Molecules
 from .pool import Pool
 
 
@@ -57,29 +57,29 @@ class Dataset:
     validation: Float[np.ndarray, "other_frames beads dim"]
     training_index: Int[np.ndarray, " frames"]
     scaling: Scaling
-    many: Many | None = None
+    molecules: Molecules | None = None
     training_labels: ForceLabels | None = None
     validation_labels: ForceLabels | None = None
 
     @property
     def pool(self) -> Pool:
         """Training frames on the device."""
-        shares = None if self.many is None else self.many.training.shares
+        shares = None if self.molecules is None else self.molecules.training.shares
         return Pool(jnp.asarray(self.training), shares, labels=self.training_labels)
 
     def validation_pool(self, most: int) -> Pool:
         """About so many of the held-out frames, evenly spread, on the device."""
         every = max(1, len(self.validation) // most)
-        if self.many is None:
+        if self.molecules is None:
             labels = jax.tree.map(lambda a: a[::every], self.validation_labels)
             return Pool(jnp.asarray(self.validation[::every]), labels=labels)
-        rows, ranges = self.many.validation.thinned(every)
+        rows, ranges = self.molecules.validation.thinned(every)
         return Pool(jnp.asarray(self.validation[rows]), ranges.shares)
 
     def name_of(self, row: int) -> str:
         """Where a training frame comes from, in words."""
         frame = f"frame {int(self.training_index[row])} of the trajectory"
-        return frame if self.many is None else f"{frame} of {self.many.name_of(row)}"
+        return frame if self.molecules is None else f"{frame} of {self.molecules.name_of(row)}"
 
 
 def centre(

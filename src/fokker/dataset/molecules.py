@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..network import ManyInputs
+from ..network import MoleculeInputs
 from ..system import Skeleton, System, Vocabulary
 from ..types import FAR, Features
 from .pool import Shares, edges_of
@@ -55,7 +55,7 @@ class Ranges:
 
 
 @dataclass(frozen=True)
-class Many:
+class Molecules:
     """The molecules of a data set.
 
     Attributes
@@ -91,10 +91,10 @@ class Many:
         return padded_features(self.systems, self.vocabulary)
 
     @property
-    def inputs(self) -> ManyInputs:
+    def inputs(self) -> MoleculeInputs:
         """What networks may measure on the training frames."""
         kinds, of_frames = self.vocabulary.kinds, self.training.of_frames
-        return ManyInputs(kinds, self.features, of_frames, self.skeleton)
+        return MoleculeInputs(kinds, self.features, of_frames, self.skeleton)
 
     def name_of(self, row: int) -> str:
         """Name of the molecule of a training frame."""

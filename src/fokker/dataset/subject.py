@@ -110,7 +110,7 @@ def start_frames(dataset: Dataset) -> Float[np.ndarray, "frames beads dim"]:
     return dataset.training[chosen.round().astype(int)]
 
 
-def _describe_many(config: Config, corpus: Corpus) -> dict[str, Any]:
+def _describe_molecules(config: Config, corpus: Corpus) -> dict[str, Any]:
     """Metadata of a checkpoint of many molecules."""
     return {
         "config": config.model_dump(mode="json"),
@@ -160,23 +160,23 @@ def _many(
     on_message: Callable[[str], None],
 ) -> Subject:
     corpus = load_corpus(options, known=known, scaling=scaling)
-    many, dataset = corpus.many, corpus.dataset
-    sizes = [system.n_beads for system in many.systems]
-    unseen = len(many.systems) - len(many.training.molecule)
+    molecules, dataset = corpus.molecules, corpus.dataset
+    sizes = [system.n_beads for system in molecules.systems]
+    unseen = len(molecules.systems) - len(molecules.training.molecule)
     on_message(
-        f"{options.name}: {len(many.training.molecule)} molecules of {min(sizes)} to {max(sizes)} "
-        f"beads, {len(many.vocabulary.kinds)} kinds of beads, {len(dataset.training):,} training "
-        f"and {len(dataset.validation):,} validation frames"
+        f"{options.name}: {len(molecules.training.molecule)} molecules of {min(sizes)} to "
+        f"{max(sizes)} beads, {len(molecules.vocabulary.kinds)} kinds of beads, "
+        f"{len(dataset.training):,} training and {len(dataset.validation):,} validation frames"
         + (f" of {unseen} others, which choose the weights" if unseen else "")
         + (f", judged by {options.test}" if options.test else "")
-        + f", kT = {many.largest.kT:.4g} kJ/mol"
+        + f", kT = {molecules.largest.kT:.4g} kJ/mol"
     )
-    limits = [Broken.create(each, corpus.limits.of_system(each)) for each in many.systems]
+    limits = [Broken.create(each, corpus.limits.of_system(each)) for each in molecules.systems]
     return Subject(
-        many.largest,
+        molecules.largest,
         dataset,
         Broken.stacked(limits),
-        metadata=_describe_many(config, corpus),
+        metadata=_describe_molecules(config, corpus),
     )
 
 

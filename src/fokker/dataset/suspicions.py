@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ..metrics import chiral_hands, distance
+from ..metrics import chiral_centres, distance
 from ..system import System
 from ..units import BOLTZMANN
 from .source import MIN_TRAINING_FRAMES
@@ -28,7 +28,7 @@ _CHIRAL = {
     *("ALA", "ARG", "ASN", "ASP", "CYS", "CYX", "GLN", "GLU", "HIS", "HID", "HIE", "HIP", "ILE"),
     *("LEU", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL"),
 }
-"""Residues whose C-alpha has a hand."""
+"""Residues whose C-alpha is chiral."""
 
 _TEMPERATURES = (150.0, 1500.0)
 """K, between which molecules are simulated."""
@@ -60,7 +60,7 @@ def suspicions(evidence: Evidence) -> list[str]:
         _bonds,
         _parts,
         _distances,
-        _hands,
+        _chirality,
         _kept,
     )
     return [text for check in checks for text in check(evidence)]
@@ -182,12 +182,12 @@ def _distances(evidence: Evidence) -> Iterator[str]:
         yield f"nearest beads are {nearest:.3g} nm apart: are lengths really in nm?"
 
 
-def _hands(evidence: Evidence) -> Iterator[str]:
+def _chirality(evidence: Evidence) -> Iterator[str]:
     system = evidence.system
     chiral = sorted({bead.residue for bead in system.beads} & _CHIRAL)
-    if system.n_beads >= 4 and chiral and not chiral_hands(system, evidence.frames):
+    if system.n_beads >= 4 and chiral and not chiral_centres(system, evidence.frames):
         yield (
-            f"no bead of {', '.join(chiral)} keeps its hand with this choice of beads: left and "
+            f"no bead of {', '.join(chiral)} keeps its chirality with this choice of beads: left and "
             f"right differ only in how dihedrals are populated; add CB to keep chirality."
         )
 

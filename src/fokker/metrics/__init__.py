@@ -32,7 +32,7 @@ from .free_energy import (
 )
 from .geometry import (
     GeometryLimits,
-    chiral_hands,
+    chiral_centres,
     chirality,
     failed_frames,
     finite_frames,
@@ -53,7 +53,7 @@ __all__ = [
     "Judged",
     "Temperature",
     "angle",
-    "chiral_hands",
+    "chiral_centres",
     "chirality",
     "compare",
     "compute",

@@ -15,7 +15,7 @@ from ..units import FARTHEST
 from ..variables import distance, per_frame, triple_product
 
 CHIRAL_PURITY = 0.99
-"""A centre is chiral if the training data keep one hand in more than this fraction of frames..."""
+"""A centre is chiral if the training data keep one chirality in more than this fraction of frames..."""
 
 CHIRAL_HEIGHT = 0.3
 """...and if the median of the normalised triple product exceeds this (0 planar, 0.77 ideal)."""
@@ -115,23 +115,23 @@ def mark_failed(
     return np.where(failed[:, None, None], np.nan, frames) if failed.any() else frames
 
 
-def chiral_hands(
+def chiral_centres(
     system: System, training_frames: Float[np.ndarray, "frames beads dim"]
 ) -> dict[tuple[int, int, int, int], float]:
-    """Hand (+1 or -1) of every centre that the training data keep chiral.
+    """Chirality (+1 or -1) of every centre that the training data keep chiral.
 
     A planar centre, whose triple product is small or has either sign, is left out.
     """
-    hands = {}
+    found = {}
     if system.dim != 3:
-        return hands
+        return found
     for centre in system.chiral_centres:
         products = triple_product(training_frames, centre)
         right = float(np.mean(products > 0))
         purity = max(right, float(np.mean(products < 0)))
         if purity > CHIRAL_PURITY and np.nanmedian(np.abs(products)) > CHIRAL_HEIGHT:
-            hands[centre] = 1.0 if right > 0.5 else -1.0
-    return hands
+            found[centre] = 1.0 if right > 0.5 else -1.0
+    return found
 
 
 def chirality(
@@ -139,15 +139,15 @@ def chirality(
     training_frames: Float[np.ndarray, "training beads dim"],
     frames: Float[np.ndarray, "frames beads dim"],
 ) -> dict[str, float]:
-    """Fraction of frames with the hand of the training data, by the label of the centre.
+    """Fraction of frames with the chirality of the training data, by the label of the centre.
 
-    Frames that hold no structure count as having lost their hand.
+    Frames that hold no structure count as having lost it.
     """
-    hands = chiral_hands(system, training_frames)
-    names = labels(system, [centre[:1] for centre in hands])
+    centres = chiral_centres(system, training_frames)
+    names = labels(system, [centre[:1] for centre in centres])
     return {
-        name: float(np.mean(triple_product(frames, centre) * hand > 0))
-        for name, (centre, hand) in zip(names, hands.items(), strict=True)
+        name: float(np.mean(triple_product(frames, centre) * sign > 0))
+        for name, (centre, sign) in zip(names, centres.items(), strict=True)
     }
 
 

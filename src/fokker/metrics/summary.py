@@ -68,7 +68,7 @@ def compare(
         the training frames; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
         by label of `w1`, `w1_error` (block bootstrap), `w1_relative` (to the training standard
         deviation), `floor` (of w1), `mean`, `std`, `training_mean`, `training_std`; `chirality`,
-        the fraction of frames with the hand of the training data;
+        the fraction of frames with the chirality of the training data;
         `folding`, as from `fokker.metrics.folding`, or None without native contacts.
         Mean and std are circular for periodic variables. Errors are half the width of an interval
         that holds 68 per cent (`fokker.metrics.bootstrap`).

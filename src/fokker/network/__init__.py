@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import AbstractNetwork, Head, ManyInputs, NetworkInputs, noise_embedding
+from .base import AbstractNetwork, Head, MoleculeInputs, NetworkInputs, noise_embedding
 from .dense import Dense, DenseOptions
 from .graph import Graph, GraphOptions
 from .graph_transformer import GraphTransformer, GraphTransformerOptions
@@ -29,7 +29,7 @@ __all__ = [
     "Invariant",
     "InvariantOptions",
     "MLPOptions",
-    "ManyInputs",
+    "MoleculeInputs",
     "NetworkInputs",
     "NetworkOptions",
     "noise_embedding",

@@ -40,11 +40,11 @@ class NetworkInputs(NamedTuple):
     frames: Float[np.ndarray, "frames beads dim"]
     bonds: tuple[tuple[int, int], ...]
     degrees_of_freedom: int
-    many: "ManyInputs | None" = None
+    molecules: "MoleculeInputs | None" = None
     interval: tuple[float, float] = (0.0, 1.0)
 
 
-class ManyInputs(NamedTuple):
+class MoleculeInputs(NamedTuple):
     """What a network of many molecules may know of them; weights may depend on `kinds` alone.
 
     Attributes
@@ -73,7 +73,7 @@ def only_one_molecule(inputs: NetworkInputs, name: str) -> None:
     FokkerError
         If there are many.
     """
-    if inputs.many is not None:
+    if inputs.molecules is not None:
         raise FokkerError(
             f"network {name!r} is of one fixed molecule and the system has many: use network "
             "'invariant', 'graph' or 'graph-transformer'."
@@ -88,14 +88,14 @@ def bonds_of_alike(inputs: NetworkInputs, name: str) -> tuple[tuple[int, int], .
     FokkerError
         If they differ in number or names of their beads.
     """
-    if inputs.many is None:
+    if inputs.molecules is None:
         return inputs.bonds
-    if inputs.many.skeleton is None:
+    if inputs.molecules.skeleton is None:
         raise FokkerError(
             f"network {name!r} is for molecules that are alike, with the same beads in the same "
             "order, and these are not: use network 'graph' or 'graph-transformer'."
         )
-    return inputs.many.skeleton.bonds
+    return inputs.molecules.skeleton.bonds
 
 
 class AbstractNetwork(eqx.Module):

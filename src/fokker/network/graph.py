@@ -16,7 +16,7 @@ and a second round of messages knows what those of its two beads have to do with
 
 The products are angles and, signed, torsions. A bead gathers both rounds of messages and products
 of its own vectors, `K V . L V` and `(M V x N V) . O V`. Everything is invariant under rotation and
-translation; triple products change sign under reflection, so the energy can tell the hands apart.
+translation; triple products change sign under reflection, so the energy can tell mirror images apart.
 (Vectors on beads: arXiv 2102.03150; products of what was summed over neighbours: arXiv 2206.07697.)
 """
 
@@ -102,18 +102,18 @@ class PairClasses(eqx.Module):
         """Measure the statistics; beads of a single molecule each have a name of their own."""
         frames = inputs.frames.astype(np.float64)
         beads = frames.shape[1]
-        if inputs.many is None:
+        if inputs.molecules is None:
             name = np.arange(beads)
             table = separations(neighbours_of(beads, inputs.bonds), FAR)
-            molecules = [(frames, name, table)]
+            each = [(frames, name, table)]
         else:
-            names = sorted({name for _, name in inputs.many.kinds})
-            name = np.array([names.index(n) for _, n in inputs.many.kinds])
-            molecules = [_cut(inputs, name, row) for row in np.unique(inputs.many.molecule)]
+            names = sorted({name for _, name in inputs.molecules.kinds})
+            name = np.array([names.index(n) for _, n in inputs.molecules.kinds])
+            each = [_cut(inputs, name, row) for row in np.unique(inputs.molecules.molecule)]
         shape = (name.max() + 1, name.max() + 1, FAR + 1)
         total = np.zeros((3, *shape))
         far = []
-        for x, bead_names, table in molecules:
+        for x, bead_names, table in each:
             i, j = np.nonzero(table > 0)
             r = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
             where = (bead_names[i], bead_names[j], table[i, j])
@@ -326,13 +326,13 @@ def _cut(
     inputs: NetworkInputs, name: Int[np.ndarray, " kinds"], row: int
 ) -> tuple[Float[np.ndarray, "..."], Int[np.ndarray, "..."], Int[np.ndarray, "..."]]:
     """Frames, names and separations of one of many molecules, without padding."""
-    assert inputs.many is not None
-    features = inputs.many.features
+    assert inputs.molecules is not None
+    features = inputs.molecules.features
     kind, table = np.asarray(features.kind[row]), np.asarray(features.separation[row])
     present = np.ones(len(kind), bool)
     if features.present is not None:
         present = np.asarray(features.present[row])
-    frames = inputs.frames[inputs.many.molecule == row][:, present].astype(np.float64)
+    frames = inputs.frames[inputs.molecules.molecule == row][:, present].astype(np.float64)
     return frames, name[kind[present]], table[np.ix_(present, present)]
 
 

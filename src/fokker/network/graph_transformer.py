@@ -86,7 +86,7 @@ class EdgeAttention(eqx.Module):
     out: Float[Array, "width heads head_width"]
     separation: Float[Array, "separations heads"] | None
 
-    def __init__(self, width: int, heads: int, head_width: int, edge: int, many: bool, key: Key):
+    def __init__(self, width: int, heads: int, head_width: int, edge: int, several: bool, key: Key):
         keys = jax.random.split(key, 6)
         self.query, self.key, self.value = (
             _uniform((heads, head_width, width), width, k) for k in keys[:3]
@@ -95,7 +95,7 @@ class EdgeAttention(eqx.Module):
             _uniform((heads, head_width, edge), edge, k) for k in keys[3:5]
         )
         self.out = _uniform((width, heads, head_width), heads * head_width, keys[5])
-        self.separation = jnp.zeros((FAR + 1, heads)) if many else None
+        self.separation = jnp.zeros((FAR + 1, heads)) if several else None
 
     def __call__(
         self, h: Float[Array, "beads width"], x: Positions, features: Features
@@ -162,12 +162,12 @@ class Layer(eqx.Module):
     contract: eqx.nn.Linear
     forward_gate: GatedResidual
 
-    def __init__(self, options: GraphTransformerOptions, edge: int, many: bool, key: Key):
+    def __init__(self, options: GraphTransformerOptions, edge: int, several: bool, key: Key):
         keys = jax.random.split(key, 5)
         width, hidden = options.width, options.expansion * options.width
         self.attention_norm = eqx.nn.LayerNorm(width)
         self.attention = EdgeAttention(
-            width, options.heads, options.head_width, edge, many, keys[0]
+            width, options.heads, options.head_width, edge, several, keys[0]
         )
         self.attention_gate = GatedResidual(width, keys[1])
         self.forward_norm = eqx.nn.LayerNorm(width)
@@ -210,17 +210,17 @@ class GraphTransformer(AbstractNetwork):
         key: Key,
     ):
         _, beads, dim = inputs.frames.shape
-        many = inputs.many is not None
-        kinds = len(inputs.many.kinds) if inputs.many is not None else beads
+        several = inputs.molecules is not None
+        kinds = len(inputs.molecules.kinds) if inputs.molecules is not None else beads
         keys = jax.random.split(key, options.layers + 2)
         self.identity = jax.random.normal(keys[0], (kinds, options.width))
         self.interval = inputs.interval if options.embedding == "time" else None
         size = time_embedding_size(self.interval) if self.interval else NOISE_EMBEDDING_SIZE
         self.noise = eqx.nn.Linear(size, options.width, key=keys[1])
-        self.layers = tuple(Layer(options, dim + 1, many, k) for k in keys[2:])
+        self.layers = tuple(Layer(options, dim + 1, several, k) for k in keys[2:])
         self.last = jnp.zeros((1 if head == "energy" else dim, options.width))
         self.head = head
-        self.degrees_of_freedom = None if many else inputs.degrees_of_freedom
+        self.degrees_of_freedom = None if several else inputs.degrees_of_freedom
 
     def __call__(
         self, x: Positions, level: NoiseLevel, features: Features

@@ -32,7 +32,7 @@ from .base import (
     NOISE_EMBEDDING_SIZE,
     AbstractNetwork,
     Head,
-    ManyInputs,
+    MoleculeInputs,
     NetworkInputs,
     bonds_of_alike,
     noise_embedding,
@@ -56,7 +56,7 @@ class InvariantOptions(Options):
         ge=0,
         lt=100_000,
         description="signed volumes beside the distances: all if there are no more (210 are all of "
-        "10 beads), else the bonded ones and others at random; without far ones the hand of a "
+        "10 beads), else the bonded ones and others at random; without far ones the chirality of a "
         "noisy molecule is hard to see",
     )
     springs: Literal["alike", "fitted"] = Field(
@@ -87,8 +87,8 @@ class InvariantOptions(Options):
         bonds = bonds_of_alike(inputs, self.name)
         geometry = InternalCoordinates.from_frames(inputs.frames, bonds, self.tetrads)
         residues, size = None, 0
-        if inputs.many is not None:
-            residues = Residues(inputs.many, self.residue, jax.random.fold_in(key, 1))
+        if inputs.molecules is not None:
+            residues = Residues(inputs.molecules, self.residue, jax.random.fold_in(key, 1))
             size = inputs.frames.shape[1] * self.residue
         n_pairs, n_tetrads = geometry.shape
         trunk = ResidualTrunk(
@@ -114,9 +114,9 @@ class Residues(eqx.Module):
     of_kind: Int[np.ndarray, " kinds"]
     vectors: Float[Array, "residues size"]
 
-    def __init__(self, many: ManyInputs, size: int, key: Key):
-        names = sorted({residue for residue, _ in many.kinds})
-        self.of_kind = np.array([names.index(residue) for residue, _ in many.kinds], np.int32)
+    def __init__(self, molecules: MoleculeInputs, size: int, key: Key):
+        names = sorted({residue for residue, _ in molecules.kinds})
+        self.of_kind = np.array([names.index(residue) for residue, _ in molecules.kinds], np.int32)
         self.vectors = jax.random.normal(key, (len(names), size))
 
     def __call__(self, features: Features) -> Float[Array, " beads_times_size"]:

@@ -144,7 +144,7 @@ def tables(metrics: Metrics, plots: Plots | None) -> list[Table]:
 
 
 def chirality(metrics: Metrics) -> list[tuple[str, list[float | None]]]:
-    """Fraction of frames with the right hand, for each chiral centre and set."""
+    """Fraction of frames with the right chirality, for each chiral centre and set."""
     sets = [comparison.chirality for comparison in _sets(metrics).values()]
     centres = dict.fromkeys(centre for of_set in sets for centre in of_set)
     return [(centre, [of_set.get(centre) for of_set in sets]) for centre in centres]

@@ -22,7 +22,7 @@ from ..errors import FokkerError
 from ..metrics import GeometryLimits
 from ..model import Mixture
 from ..model.force import Force
-from ..network import ManyInputs
+from ..network import MoleculeInputs
 from ..runtime import checkpoint
 from ..system import System, Vocabulary
 from ..training import inference_group
@@ -114,8 +114,8 @@ def load_run(path: Path) -> LoadedRun:
     newest = checkpoint.latest(folder.checkpoint)
     manifest = checkpoint.read_manifest(newest)
     config = parse(checkpoint.section(manifest, "config", newest), f"{newest}/manifest.json")
-    many = isinstance(config.system, MoleculesOptions)
-    molecule = read_molecule(folder) if many else None
+    molecules = isinstance(config.system, MoleculesOptions)
+    molecule = read_molecule(folder) if molecules else None
     try:
         scaling = Scaling.model_validate(manifest["scaling"])
         if molecule is None:
@@ -136,7 +136,7 @@ def load_run(path: Path) -> LoadedRun:
             "from a copy or train again."
         ) from error
     _check_size(newest, config, system, inputs)
-    like = inference_group(initial_model(config, system, many=inputs), blank)
+    like = inference_group(initial_model(config, system, molecules=inputs), blank)
     stored = checkpoint.load(newest, "model", like)
     start = stored["start"]
     if molecule is not None:
@@ -144,13 +144,15 @@ def load_run(path: Path) -> LoadedRun:
     return LoadedRun(folder, config, system, scaling, limits, stored["model"], start, vocabulary)
 
 
-def _blank_inputs(system: System, known: Known) -> ManyInputs:
+def _blank_inputs(system: System, known: Known) -> MoleculeInputs:
     """Inputs that give a model of many molecules its shape, whatever it was trained on."""
     features = padded_features((system,), known.vocabulary)
-    return ManyInputs(known.vocabulary.kinds, features, np.zeros(4, int), known.skeleton)
+    return MoleculeInputs(known.vocabulary.kinds, features, np.zeros(4, int), known.skeleton)
 
 
-def _check_size(path: Path, config: Config, system: System, many: ManyInputs | None) -> None:
+def _check_size(
+    path: Path, config: Config, system: System, molecules: MoleculeInputs | None
+) -> None:
     """Compare the model that a manifest describes with the size of its file, before it is made.
 
     Raises
@@ -160,7 +162,7 @@ def _check_size(path: Path, config: Config, system: System, many: ManyInputs | N
     """
     file = path / "model.safetensors"
     try:
-        model = eqx.filter_eval_shape(lambda: initial_model(config, system, many=many))
+        model = eqx.filter_eval_shape(lambda: initial_model(config, system, molecules=molecules))
     except (ValueError, TypeError, IndexError) as error:
         raise FokkerError(
             f"{path}/manifest.json: describes a model that cannot be made "

@@ -50,11 +50,13 @@ class Pretrained:
         FokkerError
             If its network cannot serve the molecules of the new run, or its file is altered.
         """
-        system, many = subject.system, subject.dataset.many
-        inputs = None if many is None else many.inputs
+        system, molecules = subject.system, subject.dataset.molecules
+        inputs = None if molecules is None else molecules.inputs
         start = NO_START_FRAMES
-        if many is not None:
-            fits = many.skeleton is not None or all(e.network.any_molecule for e in config.experts)
+        if molecules is not None:
+            fits = molecules.skeleton is not None or all(
+                e.network.any_molecule for e in config.experts
+            )
         else:
             fits = self.system is not None and self.system.skeleton == system.skeleton
             start = np.zeros((self.n_start_frames, system.n_beads, system.dim), np.float32)
@@ -63,7 +65,7 @@ class Pretrained:
                 f"{self.path}: its molecule has other beads or bonds than {system.name!r}, and its "
                 "network is of fixed ones; choose another run, or leave out --pretrained."
             )
-        like = inference_group(initial_model(config, system, many=inputs), start)
+        like = inference_group(initial_model(config, system, molecules=inputs), start)
         return checkpoint.load(self.checkpoint, "model", like)["model"]
 
 
@@ -94,24 +96,24 @@ def pretrained(config: Config) -> Pretrained | None:
 
 
 def _read(path: Path, newest: Path, manifest: dict[str, Any]) -> Pretrained:
-    many = "many" in manifest
+    several = "many" in manifest
     return Pretrained(
         path,
         newest,
         Scaling.model_validate(manifest["scaling"]),
         int(manifest["n_start_frames"]),
-        None if many else System.model_validate(manifest["system"]),
-        Known.of(manifest) if many else None,
+        None if several else System.model_validate(manifest["system"]),
+        Known.of(manifest) if several else None,
     )
 
 
 def _check(path: Path, own: Config, config: Config) -> None:
-    many, new_many = (isinstance(c.system, MoleculesOptions) for c in (own, config))
-    if many != new_many:
+    several, new_several = (isinstance(c.system, MoleculesOptions) for c in (own, config))
+    if several != new_several:
         raise FokkerError(
-            f"{path}: a run of {'many molecules' if many else 'one molecule'}, and the new one is "
-            f"of {'many' if new_many else 'one'}; "
-            + ("give the one molecule with --folder." if many else "choose another run.")
+            f"{path}: a run of {'many molecules' if several else 'one molecule'}, and the new one "
+            f"is of {'many' if new_several else 'one'}; "
+            + ("give the one molecule with --folder." if several else "choose another run.")
         )
     if own.process != config.process:
         raise FokkerError(f"{path}: its process is not that of the new run; take the same.")

@@ -59,7 +59,7 @@ class Ensemble(eqx.Module):
     place: Int[Array, " chains"]
     noise_words: UInt32[Array, " 2"]
     degrees_of_freedom: Float[Array, "*chains"]
-    many: bool = eqx.field(static=True)
+    several: bool = eqx.field(static=True)
     centred: bool = eqx.field(static=True)
 
     @staticmethod
@@ -105,8 +105,8 @@ class Ensemble(eqx.Module):
         own = Own(integrator, features, is_broken)
         place = jnp.zeros(n_chains, jnp.int32)
         degrees = jnp.asarray(system.degrees_of_freedom, jnp.float32)
-        if dataset.many is not None:
-            ranges = dataset.many.training
+        if dataset.molecules is not None:
+            ranges = dataset.molecules.training
             if len(ranges.molecule) > n_chains:
                 raise FokkerError(
                     f"{option} = {n_chains}: there are {len(ranges.molecule)} molecules, "
@@ -114,12 +114,12 @@ class Ensemble(eqx.Module):
                 )
             middle = (2 * np.arange(n_chains) + 1) * TURN // (2 * n_chains)
             place = between(ranges.shares.edges, jnp.asarray(middle, jnp.int32))
-            each = [np.asarray(one.masses, np.float32) for one in dataset.many.systems]
+            each = [np.asarray(one.masses, np.float32) for one in dataset.molecules.systems]
             masses = stacked(each, fill=1.0)
             integrator = eqx.tree_at(lambda i: i.masses, integrator, jnp.asarray(masses))
             whose = jnp.asarray(ranges.molecule)[place]
             own = of_molecule(own._replace(integrator=integrator), whose)
-            sizes = [one.degrees_of_freedom for one in dataset.many.systems]
+            sizes = [one.degrees_of_freedom for one in dataset.molecules.systems]
             degrees = jnp.asarray(sizes, jnp.float32)[whose][:, None]
         scaling, t = dataset.scaling, jnp.asarray(options.t, jnp.float32)
         offset = np.asarray(scaling.offset, np.float32)
@@ -129,7 +129,7 @@ class Ensemble(eqx.Module):
             place.astype(jnp.int32),
             jax.random.bits(key, (2,), jnp.uint32),
             degrees,
-            dataset.many is not None,
+            dataset.molecules is not None,
             system.centred,
         )
 
@@ -276,7 +276,7 @@ class Ensemble(eqx.Module):
 
     def _each(self, function: Callable[..., Any], *batched: Any) -> Any:
         """Map a function of `Own` and one chain over chains."""
-        if not self.many:
+        if not self.several:
             return jax.vmap(lambda *one: function(self.own, *one))(*batched)
         arrays, rest = eqx.partition(self.own, _is_array)
         return jax.vmap(lambda a, *one: function(eqx.combine(a, rest), *one))(arrays, *batched)

@@ -110,11 +110,11 @@ class Stage(AbstractStage):
         parameters, frozen = eqx.partition(model, is_weight)
         molecules = molecules or (Molecule(len(features.kind)),)
         molecules = tuple(each._replace(labelled=labelled) for each in molecules)
-        many = features.kind.ndim == 2
+        several = features.kind.ndim == 2
         stage = Stage(
             process=process,
             objectives={
-                name: _built(term, molecules, many) for name, term in options.objectives.items()
+                name: _built(term, molecules, several) for name, term in options.objectives.items()
             },
             frozen=frozen,
             features=features,
@@ -364,10 +364,10 @@ def _stratified(key: Key, size: int) -> Float[Array, " batch"]:
     return (part + jax.random.uniform(within, (size,))) / size
 
 
-def _built(options: Any, molecules: Sequence[Molecule], many: bool) -> AbstractObjective:
+def _built(options: Any, molecules: Sequence[Molecule], several: bool) -> AbstractObjective:
     """An objective for one molecule or, its arrays padded with zeros and stacked, for many."""
     each = [options.build(molecule) for molecule in molecules]
-    if not many:
+    if not several:
         return each[0]
     arrays = [eqx.partition(one, lambda leaf: isinstance(leaf, np.ndarray)) for one in each]
     joined = jax.tree.map(lambda *leaves: stacked(leaves), *(own for own, _ in arrays))

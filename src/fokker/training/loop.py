@@ -81,7 +81,7 @@ def train(
         If the loss stops being finite, with the step, the term, the time and the frame.
     """
     dataset = subject.dataset
-    inputs = None if dataset.many is None else dataset.many.inputs
+    inputs = None if dataset.molecules is None else dataset.molecules.inputs
     first = pretrained or initial_model(config, subject.system, dataset.training, inputs)
     newest = checkpoint.latest(files.checkpoints) if resume else None
     model, begin = first, Position()

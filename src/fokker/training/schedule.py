@@ -16,11 +16,11 @@ from jaxtyping import Float
 from ..config import Config, ExpertOptions, TrainingOptions
 from ..dataset.emphasis import emphasis
 from ..dataset.frames import Dataset
-from ..dataset.molecules import Many
+from ..dataset.molecules import Molecules
 from ..dataset.pool import Pool
 from ..dataset.subject import Subject
 from ..model import Mixture, build_model
-from ..network import ManyInputs, NetworkInputs
+from ..network import MoleculeInputs, NetworkInputs
 from ..objective import Molecule
 from ..runtime import parallel
 from ..system import System, Vocabulary
@@ -57,7 +57,7 @@ def initial_model(
     config: Config,
     system: System,
     frames: np.ndarray | None = None,
-    many: ManyInputs | None = None,
+    molecules: MoleculeInputs | None = None,
 ) -> Mixture:
     """Build the model of a configuration.
 
@@ -78,9 +78,9 @@ def initial_model(
         frames = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     every = max(1, len(frames) // STATISTICS_FRAMES)
     bonds = system.bonds
-    if many is not None:
-        bonds, many = (), many._replace(molecule=many.molecule[::every])
-    inputs = NetworkInputs(frames[::every], bonds, system.degrees_of_freedom, many)
+    if molecules is not None:
+        bonds, molecules = (), molecules._replace(molecule=molecules.molecule[::every])
+    inputs = NetworkInputs(frames[::every], bonds, system.degrees_of_freedom, molecules)
     return build_model(
         config.experts,
         config.process.build(),
@@ -90,10 +90,10 @@ def initial_model(
     )
 
 
-def subjects(system: System, many: Many | None) -> tuple[Features, tuple[Molecule, ...]]:
+def subjects(system: System, molecules: Molecules | None) -> tuple[Features, tuple[Molecule, ...]]:
     """Features and bonds of what is trained on: the one system, or many, with a leading axis."""
-    features = features_of(system) if many is None else many.features
-    bonded = (system,) if many is None else many.systems
+    features = features_of(system) if molecules is None else molecules.features
+    bonded = (system,) if molecules is None else molecules.systems
     return features, tuple(Molecule(each.n_beads, each.bonds) for each in bonded)
 
 
@@ -113,7 +113,7 @@ def with_emphasis(
     sharding: NamedSharding | None = None,
 ) -> Pool:
     """Frames to train an expert on, the rare ones emphasised if its options say so."""
-    shares = [1.0] if dataset.many is None else dataset.many.training.weight.tolist()
+    shares = [1.0] if dataset.molecules is None else dataset.molecules.training.weight.tolist()
     found = emphasis(_by_molecule(system, dataset), shares, expert.training.rare)
     return dataclasses.replace(pool, emphasis=parallel.share(found, sharding))
 
@@ -122,12 +122,12 @@ def _by_molecule(
     system: System, dataset: Dataset
 ) -> Iterator[tuple[System, Float[np.ndarray, "_frames _beads dim"]]]:
     """Training frames of each molecule in user units, without padding."""
-    if dataset.many is None:
+    if dataset.molecules is None:
         yield system, dataset.scaling.invert(dataset.training)
         return
-    ranges = dataset.many.training
+    ranges = dataset.molecules.training
     for molecule, first, n in zip(ranges.molecule, ranges.first, ranges.count, strict=True):
-        own = dataset.many.systems[molecule]
+        own = dataset.molecules.systems[molecule]
         yield own, dataset.scaling.invert(dataset.training[first : first + n, : own.n_beads])
 
 
@@ -214,7 +214,7 @@ class Stages:
         """An expert on its frames; what follows the experts is built on one, with other options."""
         config, system, dataset = self.config, self.subject.system, self.subject.dataset
         expert = config.experts[number]
-        features, molecules = subjects(system, dataset.many)
+        features, molecules = subjects(system, dataset.molecules)
         stage, state = Stage.create(
             model.experts[number],
             config.process.build(),

@@ -38,8 +38,8 @@ RESIDUAL_SIZE = 12
 RESIDUAL_LEAST = 4
 RESIDUAL_BATCH = 64
 
-MANY_RESIDUAL_PER_DECADE = 1
-MANY_RESIDUAL_FRAMES = 32
+MOLECULES_RESIDUAL_PER_DECADE = 1
+MOLECULES_RESIDUAL_FRAMES = 32
 """For each of many molecules: their networks are large, and D second derivatives a frame add up."""
 
 
@@ -238,7 +238,7 @@ def residual_against_time(
     """
     n_frames, per_decade = residual_frames(loaded.system.degrees_of_freedom), RESIDUAL_PER_DECADE
     if loaded.vocabulary is not None:
-        n_frames, per_decade = MANY_RESIDUAL_FRAMES, MANY_RESIDUAL_PER_DECADE
+        n_frames, per_decade = MOLECULES_RESIDUAL_FRAMES, MOLECULES_RESIDUAL_PER_DECADE
     chosen = jnp.asarray(frames[:: max(1, len(frames) // n_frames)][:n_frames])
     process = loaded.config.process.build()
     rows: dict[str, list[float]] = {"t": [], "rms": [], "median": [], "mean": [], "not_finite": []}

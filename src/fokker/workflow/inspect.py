@@ -13,7 +13,7 @@ from ..dataset.frames import split_blocks
 from ..dataset.source import file_pieces, load_trajectory, resolve
 from ..dataset.suspicions import Evidence, suspicions
 from ..metrics import (
-    chiral_hands,
+    chiral_centres,
     compute,
     distance,
     slowest_inefficiency,
@@ -83,7 +83,7 @@ def inspect(
         "correlation_time": inefficiency,
         "effective_frames": effective,
         "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
-        "chiral_centres": [system.labels[c[0]] for c in chiral_hands(system, frames)],
+        "chiral_centres": [system.labels[c[0]] for c in chiral_centres(system, frames)],
         "warnings": [
             *_guesses(config, system),
             *trajectory.notes,

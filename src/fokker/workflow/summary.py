@@ -37,7 +37,7 @@ def summarise(run: Path, folders: Sequence[Path]) -> dict[str, Any]:
         `training`, or `several`. `molecules`: by name, what they were compared with (`against`),
         chains and diverged chains, and for `iid` and `sim` the number of frames, JS and PMF error
         with their floors, the fraction of failed frames, and the fraction of frames with the right
-        hand at the chiral centre that keeps it least; None where something does not exist. `mean`
+        chirality at the centre that keeps it least; None where something does not exist. `mean`
         and `std`: over the molecules, with their number `n`.
 
     Raises
