@@ -205,7 +205,7 @@ class System(Options):
         """Beads with at least three bonded neighbours: (centre, a, b, c).
 
         The sign of the triple product of the three bond vectors tells the two mirror images apart
-        only for a pyramidal centre; whether a centre keeps one chirality is a question for the data.
+        only for a pyramidal centre; whether a centre keeps one sign is a question for the data.
         """
         return tuple(
             (centre, *neighbours[:3])

@@ -187,8 +187,8 @@ def _chirality(evidence: Evidence) -> Iterator[str]:
     chiral = sorted({bead.residue for bead in system.beads} & _CHIRAL)
     if system.n_beads >= 4 and chiral and not chiral_centres(system, evidence.frames):
         yield (
-            f"no bead of {', '.join(chiral)} keeps its chirality with this choice of beads: left and "
-            f"right differ only in how dihedrals are populated; add CB to keep chirality."
+            f"no bead of {', '.join(chiral)} keeps its chirality with this choice of beads: left "
+            f"and right differ only in how dihedrals are populated; add CB to keep chirality."
         )
 
 

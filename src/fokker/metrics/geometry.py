@@ -15,7 +15,7 @@ from ..units import FARTHEST
 from ..variables import distance, per_frame, triple_product
 
 CHIRAL_PURITY = 0.99
-"""A centre is chiral if the training data keep one chirality in more than this fraction of frames..."""
+"""A centre is chiral if its sign is one in more than this fraction of the training frames..."""
 
 CHIRAL_HEIGHT = 0.3
 """...and if the median of the normalised triple product exceeds this (0 planar, 0.77 ideal)."""

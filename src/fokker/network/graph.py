@@ -16,7 +16,7 @@ and a second round of messages knows what those of its two beads have to do with
 
 The products are angles and, signed, torsions. A bead gathers both rounds of messages and products
 of its own vectors, `K V . L V` and `(M V x N V) . O V`. Everything is invariant under rotation and
-translation; triple products change sign under reflection, so the energy can tell mirror images apart.
+translation; triple products change sign under reflection: the energy can tell mirror images apart.
 (Vectors on beads: arXiv 2102.03150; products of what was summed over neighbours: arXiv 2206.07697.)
 """
 
