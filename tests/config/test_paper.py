@@ -1,10 +1,14 @@
 """Presets to the letter of arXiv 2506.17139, beside ours."""
 
+import numpy as np
 import pytest
 
 from fokker.benchmark.paper import PAPER, reported_as
 from fokker.config import parse
 from fokker.config.presets import assignment, combine, methods
+from fokker.dataset.source import dataset_of
+from fokker.dataset.toys import TOYS
+from fokker.trajectory import Trajectory
 
 LETTER = [f"paper-{n}" for n in ("diffusion", "two-for-one", "mixture", "fokker-planck", "both")]
 MOLECULE = {"system": {"trajectory": ["a.xtc"], "topology": "a.pdb", "temperature": 300.0}}
@@ -65,6 +69,17 @@ def test_what_a_system_says_of_the_steps_of_a_method_is_a_share_and_effort_multi
     assert [e.training.steps for e in less.experts] == [47_000, 11_750, 11_750]
     changed = configuration("mixture-2d", "paper-mixture", "experts.1.training.steps=7")
     assert changed.experts[1].training.steps == 7
+
+
+def test_toys_of_the_letter_are_not_scaled():
+    assert not configuration("mixture-2d", "paper-both").system.scaled
+    config = configuration("mixture-2d", "paper-diffusion")
+    trajectory = Trajectory(np.full((40, 1, 2), 3.0, np.float32), TOYS["mixture-2d"].system)
+    trajectory.positions[::2] += 1.0
+    found = dataset_of(config, trajectory)
+    np.testing.assert_array_equal(np.unique(found.training), [3.0, 4.0])
+    ours = dataset_of(configuration("mixture-2d", "diffusion"), trajectory)
+    assert np.isclose(ours.training.std(), 1.0, atol=1e-3)
 
 
 def test_our_presets_are_what_they_were():

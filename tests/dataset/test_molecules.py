@@ -298,7 +298,7 @@ def test_a_test_molecule_serves_no_other_purpose_and_has_known_beads(tmp_path):
 
 def test_weights_do_not_depend_on_what_judges_them(tmp_path, monkeypatch):
     """Other test molecules, of another size and other frames, or none: the same bits."""
-    monkeypatch.setattr("fokker.training.loop.BLOCK", 2)
+    monkeypatch.setattr("fokker.training.block.BLOCK", 2)
     trained, held_out = write_folders(tmp_path)
     small = write_tests(tmp_path, "S", "SER")
     large = write_tests(tmp_path, "SS", "SER SER")

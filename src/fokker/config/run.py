@@ -122,6 +122,9 @@ class ToyOptions(Options):
 
     kind: Literal["toy"] = "toy"
     name: str = Field(description="mixture-1d, mixture-2d, checkerboard or mueller-brown")
+    scaled: bool = Field(
+        default=True, description="positions of zero mean and unit variance; false: as they are"
+    )
     validation_fraction: float = Field(default=0.05, ge=0, le=0.5, description="in time blocks")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from ..config import EMBEDDED, Config, MoleculeOptions, MoleculesOptions
+from ..config import EMBEDDED, Config, MoleculeOptions, MoleculesOptions, ToyOptions
 from ..errors import FokkerError
 from ..metrics import distance
 from ..system import System
@@ -47,6 +47,8 @@ def resolve(name: str) -> Path:
 
 def dataset_of(config: Config, trajectory: Trajectory, scaling: Scaling | None = None) -> Dataset:
     """Data set of one system, split and scaled as a run does it; see `prepare`."""
+    if isinstance(config.system, ToyOptions) and not config.system.scaled:
+        scaling = scaling or Scaling(scale=1.0, offset=(0.0,) * trajectory.system.dim)
     return prepare(
         trajectory.positions,
         trajectory.system,
