@@ -1,9 +1,7 @@
 """Time of the graph transformer's low-rank edge attention against the dense formula.
 
-    python benchmarks/speed/edge_attention.py
-
-Prints, for 5, 10 and 28 beads at batch 64, the time of one batch of scores and of one training
-gradient of denoising score matching. The predecessor's widths are used: 96 numbers a bead, 2
+The part `attention` of `speed.py`: the time of one batch of 64 scores and of one training gradient
+of denoising score matching. The predecessor's widths are used: 96 numbers a bead, 2
 layers, 8 heads of 64. Times are processor time, the smallest of several runs in turn, so that other
 work on the machine spoils neither side.
 """
@@ -71,17 +69,3 @@ def measure(beads: int) -> dict[str, dict[str, float]]:
         task: best_times({name: (function, m) for name, m in models.items()}, x, t)
         for task, function in tasks.items()
     }
-
-
-def main() -> None:
-    """Print the table."""
-    print(f"batch {BATCH}, processor time in ms, {jax.devices()[0].platform}, float32")
-    print(f"{'beads':>5} {'what':>9} {'low-rank':>9} {'dense':>9} {'ratio':>6}")
-    for beads in (5, 10, 28):
-        for task, best in measure(beads).items():
-            fast, slow = best["low-rank"], best["dense"]
-            print(f"{beads:5d} {task:>9} {fast:9.2f} {slow:9.2f} {slow / fast:6.2f}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
