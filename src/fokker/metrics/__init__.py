@@ -14,7 +14,7 @@ from .divergence import (
     pmf_error,
     pmf_size,
 )
-from .floor import Floor, js_floor, pmf_floor, wasserstein_floor
+from .floor import Floor, histogram_floor, js_floor, pmf_floor, wasserstein_floor
 from .folding import (
     contact_pairs,
     contact_probabilities,
@@ -72,6 +72,7 @@ __all__ = [
     "free_energies_1d",
     "free_energy_1d",
     "free_energy_2d",
+    "histogram_floor",
     "jensen_shannon",
     "jensen_shannon_error",
     "joint_bins",

@@ -50,7 +50,7 @@ def js_floor(
     seed
         Of the random draws.
     """
-    return _histogram_floor(jensen_shannon, counts, n_training, n_evaluated, draws, seed)
+    return histogram_floor(jensen_shannon, counts, n_training, n_evaluated, draws, seed)
 
 
 def pmf_floor(
@@ -61,7 +61,7 @@ def pmf_floor(
     seed: int = 0,
 ) -> Floor:
     """PMF error of two independent samples of one histogram; arguments as in `js_floor`."""
-    return _histogram_floor(pmf_error, counts, n_training, n_evaluated, draws, seed)
+    return histogram_floor(pmf_error, counts, n_training, n_evaluated, draws, seed)
 
 
 def wasserstein_floor(
@@ -103,14 +103,23 @@ def wasserstein_floor(
     return Floor(float(np.mean(distances)), float(np.std(distances)))
 
 
-def _histogram_floor(
+def histogram_floor(
     metric: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    counts: np.ndarray,
+    counts: Int[np.ndarray, " bins"],
     n_training: int,
     n_evaluated: int,
-    draws: int,
-    seed: int,
+    draws: int = 64,
+    seed: int = 0,
 ) -> Floor:
+    """Any distance of two histograms, of two independent samples of one histogram.
+
+    Parameters
+    ----------
+    metric
+        Distance of two arrays of counts, each of shape (draws, bins), of shape (draws,).
+    counts, n_training, n_evaluated, draws, seed
+        As in `js_floor`.
+    """
     # Empty bins stay empty in every draw: leaving them out changes nothing but the cost.
     occupied = counts[counts > 0]
     probability = occupied / occupied.sum()
