@@ -51,8 +51,8 @@ test-physics: $(READY_DEV)
 	$(BIN)/python -m pytest -n 0 -m slow tests/dynamics/test_physics.py
 
 lint: $(READY_DEV)
-	$(BIN)/ruff check src tests benchmarks docs tools
-	$(BIN)/ruff format --check src tests benchmarks docs tools
+	$(BIN)/ruff check src tests benchmarks docs examples tools
+	$(BIN)/ruff format --check src tests benchmarks docs examples tools
 
 types: $(READY_DEV)
 	$(BIN)/pyright --pythonpath $(BIN)/python
@@ -62,8 +62,8 @@ docs: $(READY_DOCS)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
-## Run every example of the documentation as it is written, shortened.
-docs-test: $(READY_DOCS)
+## Run every example of the documentation and of examples/, shortened.
+docs-test: $(READY_DEV) $(READY_DOCS)
 	$(BIN)/python docs/run_examples.py
 
 ## Build wheel and source distribution; check both in clean environments.
