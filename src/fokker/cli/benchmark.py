@@ -33,7 +33,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE",
-            help="A further row: a TOML file with `method`, the preset it changes, and what it "
+            help="One more row: a TOML file with `method`, the preset that it changes, and the "
             "changes. Repeatable.",
         ),
     ] = None,
@@ -41,7 +41,7 @@ def benchmark(
     first_seed: Annotated[
         int,
         typer.Option(
-            min=0, help="Seeds count from it: of three seeds, each of three machines may do one."
+            min=0, help="First seed. With it three machines can do one of three seeds each."
         ),
     ] = 0,
     budget: Annotated[
@@ -50,7 +50,7 @@ def benchmark(
     ] = None,
     effort: Annotated[
         float | None,
-        typer.Option(min=0.001, help="In place of --budget: this multiple of the presets' steps."),
+        typer.Option(min=0.001, help="Instead of --budget: multiply the presets' steps."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; default runs/benchmark-SYSTEM.")

@@ -78,8 +78,8 @@ NewMolecule = Annotated[
     typer.Option(
         "--topology",
         "-p",
-        help="Topology with one structure (PDB) of a molecule, for a run of many; without it, all "
-        "molecules of --test or, if there are none, of --validation.",
+        help="For a run of many molecules: topology with one structure (PDB) of the molecule to "
+        "use. Without it, all molecules of --test or, if there are none, of --validation.",
     ),
 ]
 BeadMapping = Annotated[
@@ -90,16 +90,16 @@ Variables = Annotated[
     list[str] | None,
     typer.Option(
         "--cv",
-        help="Collective variable, the first two for the plane: 'phi ALA2', 'distance ALA1-CA "
-        "ALA5-CA', end-to-end, radius-of-gyration, 'rmsd FILE', 'native-contacts FILE', tica. "
-        "Repeatable.",
+        help="Collective variable; the first two span the plane of the metrics. 'phi ALA2', "
+        "'distance ALA1-CA ALA5-CA', end-to-end, radius-of-gyration, 'rmsd FILE', "
+        "'native-contacts FILE', tica. Repeatable.",
     ),
 ]
 Pretrained = Annotated[
     str | None,
     typer.Option(
-        help="Fine-tuning: start from the weights of this run, of the same method; of a run of "
-        "many molecules, give the one with --folder.",
+        help="Fine-tuning: start from the weights of this run, which has the same method. If it is "
+        "a run of many molecules, give your molecule with --folder.",
         metavar="RUN",
     ),
 ]
@@ -107,7 +107,7 @@ Forces = Annotated[
     list[str] | None,
     typer.Option(
         help="Frames with forces: NPZ (positions in nm, forces in kJ/mol/nm, of all atoms) or "
-        "HDF5. Beside --trajectory, or in its place. Repeatable."
+        "HDF5. With --trajectory or without. Repeatable."
     ),
 ]
 Stride = Annotated[int | None, typer.Option(min=1, help="Keep every n-th frame.")]
@@ -124,8 +124,8 @@ Devices = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Devices to spread the work over; a CPU is split in so many. By default all "
-        "accelerators or, for the chains of a simulation alone, all cores.",
+        help="Devices that share the work; a CPU is split into that many. By default all "
+        "accelerators; without any, simulated chains use all cores.",
         metavar="N",
     ),
 ]
