@@ -42,7 +42,7 @@ print("diverged chains:", simulated["diverged"], "of", simulated["chains"])
 metrics = fokker.evaluate(RUN)
 for name, words in (("iid", "samples"), ("sim", "simulation")):
     table = metrics[name]
-    print(f"{words}: JS {table['js']:.4f}, {table['js_ratio']:.1f} times the floor")
+    print(f"{words}: JS {table['js_data']:.4f}, {table['js_data_ratio']:.1f} times the floor")
 
 # 5. One page with tables, figures and structures. It opens without a network.
 if not QUICK:

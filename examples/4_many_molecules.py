@@ -59,4 +59,4 @@ fokker.simulate(middle)
 metrics = fokker.evaluate(middle, reference=[FOLDER / "test" / "middle.dcd"])
 for name, words in (("iid", "samples"), ("sim", "simulation")):
     table = metrics[name]
-    print(f"{words}: JS {table['js']:.3f}, floor {table['js_floor']:.3f}")
+    print(f"{words}: JS {table['js_data']:.3f}, floor {table['js_data_floor']:.3f}")

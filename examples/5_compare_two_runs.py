@@ -36,15 +36,19 @@ print(f"{'method':12} {'use':12} {'JS':>8} {'+-':>8} {'floor':>8} {'ratio':>7}  
 for method, metrics in tables.items():
     for use in ("iid", "sim"):
         t = metrics[use]
-        numbers = f"{t['js']:8.4f} {t['js_bootstrap_error']:8.4f} {t['js_floor']:8.4f}"
-        print(f"{method:12} {use:12} {numbers} {t['js_ratio']:7.2f}  {t['failed_fraction']:.4f}")
+        numbers = (
+            f"{t['js_data']:8.4f} {t['js_data_bootstrap_error']:8.4f} {t['js_data_floor']:8.4f}"
+        )
+        print(
+            f"{method:12} {use:12} {numbers} {t['js_data_ratio']:7.2f}  {t['failed_fraction']:.4f}"
+        )
 
 # 3. Is the difference more than its error? The errors are of the frames. The spread from one
 #    training to the next is not in them: for that train several seeds.
 for use in ("iid", "sim"):
     one, two = (tables[method][use] for method in METHODS)
-    difference = one["js"] - two["js"]
-    error = (one["js_bootstrap_error"] ** 2 + two["js_bootstrap_error"] ** 2) ** 0.5
+    difference = one["js_data"] - two["js_data"]
+    error = (one["js_data_bootstrap_error"] ** 2 + two["js_data_bootstrap_error"] ** 2) ** 0.5
     verdict = "more than two errors" if abs(difference) > 2 * error else "within two errors"
     better = METHODS[difference > 0]
     print(f"{use}: {better} is better by {abs(difference):.4f} +- {error:.4f}, {verdict}")
