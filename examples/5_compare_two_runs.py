@@ -36,12 +36,9 @@ print(f"{'method':12} {'use':12} {'JS':>8} {'+-':>8} {'floor':>8} {'ratio':>7}  
 for method, metrics in tables.items():
     for use in ("iid", "sim"):
         t = metrics[use]
-        numbers = (
-            f"{t['js_data']:8.4f} {t['js_data_bootstrap_error']:8.4f} {t['js_data_floor']:8.4f}"
-        )
-        print(
-            f"{method:12} {use:12} {numbers} {t['js_data_ratio']:7.2f}  {t['failed_fraction']:.4f}"
-        )
+        keys = ("js_data", "js_data_bootstrap_error", "js_data_floor")
+        numbers = " ".join(f"{t[key]:8.4f}" for key in keys)
+        print(f"{method:12} {use:12} {numbers} {t['js_data_ratio']:7.2f}  {t['failed_fraction']}")
 
 # 3. Is the difference more than its error? The errors are of the frames. The spread from one
 #    training to the next is not in them: for that train several seeds.
