@@ -42,11 +42,11 @@ from fokker.runtime import checkpoint  # noqa: E402
 from fokker.system import System  # noqa: E402
 from fokker.training import loop as training  # noqa: E402
 from fokker.trajectory import read_frames  # noqa: E402
-from fokker.workflow import evaluate  # noqa: E402
+from fokker.workflow import residual  # noqa: E402
 
 training.BLOCK = 20
 training.CHECKPOINT_SECONDS = 0.0
-evaluate.RESIDUAL_PER_DECADE, evaluate.RESIDUAL_FRAMES = 1, 32
+residual.PER_DECADE, residual.FRAMES = 1, 32
 
 TRAIN = [
     *("train", "alanine-dipeptide", "-m", "mixture", "-s", "system.stride=20"),

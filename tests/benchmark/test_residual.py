@@ -5,7 +5,7 @@ import pytest
 
 from fokker.benchmark.numbers import RESIDUAL_TIME, residual_at
 from fokker.config import T_MIN
-from fokker.workflow.evaluate import residual_times
+from fokker.workflow.residual import residual_times
 
 RANGES = [(0.0, 1.0), (0.0, 0.1), (0.0, 0.03)]
 

@@ -12,7 +12,7 @@ from fokker.cli.display import metrics_table
 from fokker.errors import FokkerError
 from fokker.metrics import compare, evaluate
 from fokker.system import Bead, CollectiveVariable, System
-from fokker.workflow.evaluate import residual_frames
+from fokker.workflow.residual import residual_frames
 
 
 def coordinate(axis, name):
