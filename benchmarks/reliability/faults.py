@@ -40,12 +40,12 @@ from fokker.errors import FokkerError  # noqa: E402
 from fokker.run import loaded  # noqa: E402, F401
 from fokker.runtime import checkpoint  # noqa: E402
 from fokker.system import System  # noqa: E402
-from fokker.training import loop as training  # noqa: E402
+from fokker.training import block  # noqa: E402
 from fokker.trajectory import read_frames  # noqa: E402
 from fokker.workflow import residual  # noqa: E402
 
-training.BLOCK = 20
-training.CHECKPOINT_SECONDS = 0.0
+block.BLOCK = 20
+block.CHECKPOINT_SECONDS = 0.0
 residual.PER_DECADE, residual.FRAMES = 1, 32
 
 TRAIN = [
