@@ -2,8 +2,8 @@
 
 Worst cases over the three networks with random weights, t from 1e-5 to 1, in units of what the
 quantity is made of: energies of their spread over frames, forces of their root mean square,
-residuals of the sum of the sizes of the terms that cancel in them. `python -m tests.objective.test_numerics`
-prints the table of `docs/results/reliability.md`.
+residuals of the sum of the sizes of the terms that cancel in them.
+`python -m tests.objective.test_numerics` prints the table of `docs/results/reliability.md`.
 """
 
 import json
