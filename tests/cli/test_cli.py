@@ -202,7 +202,8 @@ def test_settings_of_a_continued_run_are_those_of_the_command(run):
         file.unlink()
     beads = ["--select", "name N or name CA or name C"]
     call("run", "molecule", *own, *beads, "-o", run, *TINY, "-ssampling.n=256", "--resume")
-    assert len(read_frames(run / "samples.xtc", load_run(run).system)) == 256
+    samples = read_frames(run / "samples.xtc", load_run(run).system, allow_failed=True)
+    assert len(samples) == 256
 
 
 def test_a_finished_simulation_is_reweighted_without_another(finished, run, tmp_path):

@@ -344,7 +344,7 @@ def test_what_held_out_frames_are_best_with_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(block, "BLOCK", 25)
     changes = {"network.width": 64, "network.depth": 3, "training.batch_size": 128}
     others = tuple(f"experts.{i}.training.steps=4" for i in (1, 2))
-    data, said = dataset(40), []
+    data, said = dataset(30, seed=1), []
     settings = config(500, "fokker", others, **changes)
     model = run(tmp_path / "best", settings, data, on_message=said.append)
     lines = [

@@ -322,8 +322,10 @@ def test_names_of_any_length_are_kept_in_mmcif_and_stay_different_in_pdb(tmp_pat
     full = system_of(out.with_suffix(".cif"))
     assert [bead.label for bead in full.beads] == [bead.label for bead in system.beads]
     for path in (out, out.with_suffix(".cif")):
+        # bonds of no length are those of a model that has learned nothing
+        found = read_frames(path, system, min_frames=1, allow_failed=True)[0]
         # three decimals of an angstrom
-        assert np.abs(read_frames(path, system, min_frames=1)[0] - positions).max() < 0.5e-4 + 1e-6
+        assert np.abs(found - positions).max() < 0.5e-4 + 1e-6
 
 
 def test_openmm_reads_every_bead_of_both_files(tmp_path):

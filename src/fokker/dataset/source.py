@@ -135,7 +135,8 @@ def read_with_topology(
     FokkerError
         On bad files.
     """
-    left_out = alternate_locations(resolve(topology))
+    file = resolve(topology)  # which a run that is trained can do without
+    left_out = alternate_locations(file) if file.is_file() else ""
     try:
         found = read_trajectory(
             paths,
