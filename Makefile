@@ -9,7 +9,7 @@ READY_DOCS := $(VENV)/.ready-docs
 INSTALL := -m pip install --quiet --no-compile
 DEMO ?= runs/demo
 
-.PHONY: demo test test-slow test-distributed test-physics lint types docs docs-test package clean
+.PHONY: demo test test-statistics test-documentation test-slow test-distributed test-physics lint types docs docs-test package clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
@@ -37,6 +37,14 @@ demo: $(READY)
 test: $(READY_DEV) lint types
 	$(BIN)/python -m pytest
 
+## Samplers, objectives, integrators and estimators against known means, moments and errors.
+test-statistics: $(READY_DEV)
+	$(BIN)/python -m pytest -m 'statistics and not slow'
+
+## The files of CONTRIBUTING.md and the scripts of examples/, shortened.
+test-documentation: $(READY_DEV)
+	$(BIN)/python -m pytest -m documentation
+
 ## Long physics tests.
 test-slow: $(READY_DEV)
 	$(BIN)/python -m pytest -m slow
@@ -63,7 +71,7 @@ docs: $(READY_DOCS)
 	@echo "open docs/_build/html/index.html"
 
 ## Run every example of the documentation and of examples/, shortened.
-docs-test: $(READY_DEV) $(READY_DOCS)
+docs-test: $(READY_DEV) $(READY_DOCS) test-documentation
 	$(BIN)/python docs/run_examples.py
 
 ## Build wheel and source distribution; check both in clean environments.

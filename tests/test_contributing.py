@@ -24,6 +24,8 @@ from tests.sampler import test_conformance as samplers
 from tests.variables import test_variables
 from tests.variables.test_variables import context, trajectory  # noqa: F401
 
+pytestmark = pytest.mark.documentation
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```python\n# (src/fokker/\S+)\n(.*?)^```$", PAGE, re.M | re.S))

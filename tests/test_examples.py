@@ -11,6 +11,8 @@ import pytest
 
 from tests.test_docs import DOCS, run_examples
 
+pytestmark = pytest.mark.documentation
+
 SCRIPTS = {script.name: script for script in run_examples.SCRIPTS}
 SAYS = {
     "1_train_in_python.py": ["diverged chains: \\d+ of 10", "samples: JS", "simulation: JS"],

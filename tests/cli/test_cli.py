@@ -271,10 +271,15 @@ def test_a_model_whose_training_has_not_ended_is_named_so(finished, tmp_path, mo
 def test_interrupted_training_resumes_to_the_same_weights(tmp_path):
     """Ctrl-C in a real process; exit code, message, and the same weights as without.
 
-    With all optimisations of the compiler, which other tests go without.
+    With all optimisations of the compiler, which other tests go without; one run compiles for all.
     """
     other = ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")
-    plain = {"env": {name: value for name, value in os.environ.items() if name not in other}}
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    kept = {name: value for name, value in os.environ.items() if name not in other}
+    plain = {"env": kept | cache}
     base = [sys.executable, "-m", "fokker", "train", "mixture-2d", "-m", "diffusion"]
     tiny = [
         "-s", "experts.0.network.width=16", "-s", "experts.0.network.depth=1",

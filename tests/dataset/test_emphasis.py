@@ -9,6 +9,8 @@ from fokker.dataset.emphasis import MOST, emphasis, emphasised
 from fokker.dataset.pool import TURN, Emphasis, Pool, Shares, between, edges_of
 from fokker.system import Bead, CollectiveVariable, System
 
+pytestmark = pytest.mark.statistics
+
 N, RARE = 20_000, 0.004
 
 

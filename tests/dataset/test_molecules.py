@@ -198,6 +198,7 @@ def test_a_bead_that_was_never_seen_is_one_sentence():
         VOCABULARY.indices(other)
 
 
+@pytest.mark.statistics
 @settings(max_examples=20)  # every number of molecules and size of a batch compiles
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.floats(1e-3, 1e3)), min_size=1, max_size=4),
@@ -402,6 +403,7 @@ def test_a_chain_is_judged_as_its_own_molecule(tmp_path):
     assert not moved.x[0, 5:].any()
 
 
+@pytest.mark.statistics
 def test_recorded_frames_are_weighted_among_those_of_their_own_molecule(tmp_path):
     """Molecules whose energies have quite other levels change alike."""
     options = {"rounds": 1, "chains": 6, "frames": 4, "stride": 3, "steps": 3, "draws": 4}

@@ -18,6 +18,8 @@ from fokker.dynamics import (
 )
 from fokker.potential import DoubleWell, Harmonic
 
+pytestmark = pytest.mark.statistics
+
 ALL_OPTIONS = get_args(get_args(IntegratorOptions)[0])
 KT = 2.5
 

@@ -9,6 +9,8 @@ from scipy import stats
 
 from fokker.dynamics.noise import cosine, standard_normal, threefry
 
+pytestmark = pytest.mark.statistics
+
 
 def words(*values):
     return jnp.array(values, jnp.uint32)

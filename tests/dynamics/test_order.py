@@ -15,6 +15,8 @@ from numpy.polynomial.hermite_e import hermegauss
 from fokker.dynamics import LangevinOptions, OverdampedOptions, State
 from fokker.potential import AbstractPotential
 
+pytestmark = pytest.mark.statistics
+
 N_X, N_V = 40, 16
 SCALE = 1.2  # of the reference measure in x, a little wider than the double well
 

@@ -31,6 +31,8 @@ from tests.helpers.tools import FEATURES, bead_features, is_weight, molecule_inp
 from tests.network.test_conformance import NETWORKS
 from tests.objective.test_residual import EACH_PROCESS, PROCESSES, Wrong, noised_frames, two_wells
 
+pytestmark = pytest.mark.statistics
+
 FORMS = {
     "rademacher": {"form": "strong"},
     "gaussian": {"form": "strong", "distribution": "gaussian"},

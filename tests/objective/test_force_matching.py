@@ -28,6 +28,8 @@ from tests.helpers.tools import bead_features
 from tests.objective.test_diffclf import PERTURBATIONS, Perturbed
 from tests.objective.test_residual import PROCESSES, two_wells
 
+pytestmark = pytest.mark.statistics
+
 N = 10_000
 CHAIN = ((0, 1), (1, 2), (2, 3), (3, 4))
 BRANCHED = ((0, 1), (1, 2), (1, 3), (3, 4))

@@ -23,6 +23,8 @@ from tests.helpers.tools import bead_features
 from tests.objective.test_diffclf import PERTURBATIONS
 from tests.objective.test_residual import PROCESSES, two_wells
 
+pytestmark = pytest.mark.statistics
+
 N = 6000
 OPTIONS = {
     "ctsm": TimeScoreOptions(control_variate=False),

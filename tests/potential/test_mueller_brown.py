@@ -10,6 +10,8 @@ from scipy import integrate, optimize
 from fokker.dynamics import LangevinOptions, simulate
 from fokker.potential import MuellerBrown
 
+pytestmark = pytest.mark.statistics
+
 POTENTIAL = MuellerBrown()
 KT = 23.0
 

@@ -18,6 +18,8 @@ from fokker.sampler import (
 from tests.helpers.analytic import TWO_WELLS, AnalyticMixture
 from tests.helpers.tools import bead_features
 
+pytestmark = pytest.mark.statistics
+
 N = 8192
 
 PROCESSES = {

@@ -29,6 +29,8 @@ from fokker.sampler import (
 from tests.helpers.analytic import AnalyticMixture
 from tests.helpers.tools import bead_features
 
+pytestmark = pytest.mark.statistics
+
 PROCESSES = [
     VariancePreservingOptions().build(),
     VarianceExplodingOptions().build(),

@@ -105,6 +105,7 @@ class Harmonic(AbstractEnergy):
         return -self.k * x
 
 
+@pytest.mark.statistics
 def test_gradient_is_that_of_the_relative_entropy():
     """Of a Gaussian of variance 1 to one of variance 1 / k: `dS/dk = (1 - 1 / k)` in the plane."""
     stage, _, _ = refinement(config(), dataset(100))
@@ -119,6 +120,7 @@ def test_gradient_is_that_of_the_relative_entropy():
     assert abs(float(gradient) - (1.0 - 1.0 / k)) < 4 * error
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("lifetime", [0, 10])
 def test_a_simulation_comes_out_right_that_was_wrong(lifetime):
     """From a network that has learned nothing, with no other objective to speak of."""
@@ -218,6 +220,7 @@ def test_each_chain_has_its_part_of_the_frames_of_its_molecule_and_all_frames_co
         assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
 
 
+@pytest.mark.statistics
 def test_parts_take_the_noise_of_slow_motions_away():
     """Two states that take turns every 1,000 frames: the mean over chains is that of all frames."""
     positions = np.random.default_rng(0).normal(size=(20_000, 1, 2)).astype(np.float32)
@@ -239,6 +242,7 @@ def emphasised(pool, factors):
     return dataclasses.replace(pool, emphasis=with_probability(factors, [len(factors)]))
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("rare", [False, True])
 def test_chains_begin_from_every_one_of_twenty_million_frames(rare):
     """Float32 tells every second frame of the last three millions from its neighbour, at most."""
@@ -296,6 +300,7 @@ def test_emphasised_frames_are_drawn_more_often_and_means_stay():
     assert (begun[3:] >= 36).all()
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(("lifetime", "emphasise"), [(0, 0), (1, 0), (4, 0), (1, 1), (4, 1)])
 def test_a_simulation_that_is_right_stays_right_whatever_the_lifetime(lifetime, emphasise):
     """The energy of the data has no gap at any age of the chains, wherever these began."""
@@ -382,6 +387,7 @@ def test_chains_that_break_end_it_with_the_weights_before_kept(tmp_path, monkeyp
         assert np.array_equal(a, c)
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("lifetime", [0, 1, 20, 350])
 @pytest.mark.parametrize("chains", [32, 512])
 def test_the_share_of_lives_that_are_lost_has_a_limit(lifetime, chains):

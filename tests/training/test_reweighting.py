@@ -62,6 +62,7 @@ def reweighting(settings, data, model=None, is_broken=None):
     return job.stage, job.state, job.pool
 
 
+@pytest.mark.statistics
 def test_gradient_is_that_of_the_relative_entropy_with_frames_of_other_weights():
     """Frames are of `k0`, the gradient is that at `k`: `dS/dk = (1 - 1 / k)` in the plane."""
     stage, _, _ = reweighting(config(), dataset(100))
@@ -120,6 +121,7 @@ class Springs(AbstractEnergy):
         return -self.k * x
 
 
+@pytest.mark.statistics
 def test_two_rounds_set_the_springs_of_a_simulation_right():
     """Springs a quarter too stiff and too soft; `k` of the data is one in scaled units."""
     rng = np.random.default_rng(0)
@@ -212,6 +214,7 @@ def test_the_first_frames_of_a_round_are_not_used():
     assert counts[2:].min() > 0.8 * rows.size / 3
 
 
+@pytest.mark.statistics
 def test_weights_stay_where_the_frames_cannot_tell():
     """A simulation of quite other weights: hardly a frame counts."""
     stage, state, pool = reweighting(config("reweighting.least=0.9"), dataset(200))
@@ -299,6 +302,7 @@ def test_rare_frames_that_nothing_emphasises_are_refused():
         config("reweighting.emphasise=true", "experts.*.training.rare=0")
 
 
+@pytest.mark.statistics
 def test_emphasised_chains_begin_from_rare_frames_and_count_for_less():
     stage, state, pool = reweighting(
         config("reweighting.emphasise=true", "reweighting.chains=256"), dataset(4_000)
@@ -316,6 +320,7 @@ def test_emphasised_chains_begin_from_rare_frames_and_count_for_less():
         assert np.isfinite(logs["loss"]).all()
 
 
+@pytest.mark.statistics
 def test_time_is_set_by_steps_of_both_kinds(tmp_path):
     """A budget scales the frames and the optimiser steps, and knows what each of them takes."""
     settings = config("reweighting.stride=300")

@@ -237,6 +237,7 @@ def values_of_steps(stage, model, pool, n_steps):
 FRACTIONS = {"diffclf": 1 / 4, "rne": 1 / 16, "ctsm": 0.3}
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("size", [128, 50])
 def test_every_term_sees_every_stratum_of_time(size):
     stage, model, pool = steep(size, FRACTIONS)
@@ -306,6 +307,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_time_and_frame(tmp_path,
     assert "step" in message
 
 
+@pytest.mark.statistics
 def test_learns_a_gaussian(tmp_path):
     """The energy of the small-t expert has the data's precision matrix as its Hessian."""
     data = dataset(20_000)
@@ -339,6 +341,7 @@ def test_learns_a_gaussian(tmp_path):
     assert abs(first[-1]["terms"]["dsm"] - optimum) < 0.02
 
 
+@pytest.mark.statistics
 def test_what_held_out_frames_are_best_with_is_kept(tmp_path, monkeypatch):
     """A few frames are learned by heart; the weights before that are kept, and it is said."""
     monkeypatch.setattr(block, "BLOCK", 25)
@@ -386,6 +389,7 @@ def test_what_held_out_frames_are_best_with_is_kept(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.statistics
 def test_weights_that_tuning_makes_worse_are_left_as_they_are(tmp_path):
     """From weights that fit many frames, twenty and a high rate lead nowhere better."""
     others = tuple(f"experts.{i}.training.steps=4" for i in (1, 2))

@@ -315,11 +315,20 @@ def test_few_frames(path, ten, positions):
     write(path, ten, positions)
     with pytest.raises(FokkerError, match=r"40 frame\(s\) at stride 1, at least 100 are needed"):
         read_molecule([path], TOPOLOGY, temperature=300.0, min_frames=100)
-    both = read_molecule([path, path], TOPOLOGY, temperature=300.0, min_frames=80)
+    other = path.with_stem("other")
+    write(other, ten, positions[::-1])
+    both = read_molecule([path, other], TOPOLOGY, temperature=300.0, min_frames=80)
     assert len(both.positions) == 80
     with pytest.raises(FokkerError, match=r"1 frame\(s\) at stride 40, at least 2"):
         read_frames(path, ten, stride=40)
     assert len(read_frames(path, ten, stride=40, min_frames=1)) == 1
+
+
+def test_a_file_that_is_given_twice(path, ten, positions):
+    write(path, ten, positions)
+    same = path.parent / "." / path.name
+    with pytest.raises(FokkerError, match="is given twice, and its frames would count twice"):
+        read_molecule([path, same], TOPOLOGY, temperature=300.0)
 
 
 @pytest.mark.parametrize("suffix", [".dcd", ".npy", ".nc"])

@@ -1,5 +1,6 @@
 """`fokker inspect`, and runs of molecules with beads and variables of the user's own choice."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -228,9 +229,10 @@ def test_beads_that_lose_their_chirality():
 
 
 def test_segments_end_at_held_out_blocks_and_at_files():
-    files = [TRAJECTORY, TRAJECTORY]
-    trajectory = read_molecule(files, TOPOLOGY, temperature=300.0, stride=100)
-    assert trajectory.lengths == (500, 500)
+    one = read_molecule([TRAJECTORY], TOPOLOGY, temperature=300.0, stride=100)
+    assert one.lengths == (500,)
+    twice = np.concatenate([one.positions, one.positions])
+    trajectory = dataclasses.replace(one, positions=twice, lengths=(500, 500))
     segments = training_segments(trajectory, 0.02)
     assert sum(map(len, segments)) == 980
     # 20 held-out blocks make 21 pieces, and the end of the first file makes one more

@@ -185,7 +185,7 @@ def read_entry(
     entry: Entry,
     system: System | None = None,
     *,
-    on_message: Callable[[str], None] = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> tuple[System, Float[np.ndarray, "frames beads dim"]]:
     """System and frames of one molecule, nm, at most `max_frames` of them.
 
@@ -198,7 +198,7 @@ def read_entry(
     paths = [resolve(name) for name in entry.trajectory]
     found = read_with_topology(options, entry.topology, paths, system, MIN_TRAINING_FRAMES)
     for note in found.notes:
-        on_message(f"note: {note}")
+        on_note(note)
     frames = found.positions
     if len(frames) > options.max_frames:
         rows = np.linspace(0, len(frames) - 1, options.max_frames).round().astype(int)
@@ -208,7 +208,7 @@ def read_entry(
 
 def load_corpus(
     options: MoleculesOptions,
-    on_message: Callable[[str], None] = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
     *,
     known: Known | None = None,
     scaling: Scaling | None = None,
@@ -239,8 +239,7 @@ def load_corpus(
     parts: list[_Part] = []
     limits = []
     for number, entry in enumerate((*trained, *held_out)):
-        on_message(f"reading {entry.name}")
-        system, frames = read_entry(options, entry, on_message=on_message)
+        system, frames = read_entry(options, entry, on_note=on_note)
         vocabulary.indices(system)
         if number >= len(trained):
             _refuse_known(system, parts, "validation")

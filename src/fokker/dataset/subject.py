@@ -16,10 +16,10 @@ from ..errors import FokkerError
 from ..metrics import GeometryLimits
 from ..model.force import Broken
 from ..system import System
-from ..trajectory import read_frames
+from ..trajectory import read_frames, topology_notes
 from .corpus import Corpus, Known, load_corpus
 from .frames import Dataset, Scaling, centre
-from .source import dataset_of, load_reference, load_trajectory
+from .source import dataset_of, load_reference, load_trajectory, resolve
 
 START_FRAMES = 4096
 """Training frames that the checkpoint carries, for simulations to start from."""
@@ -122,15 +122,12 @@ def _describe_molecules(config: Config, corpus: Corpus) -> dict[str, Any]:
 
 
 def _one(config: Config, scaling: Scaling | None, on_message: Callable[[str], None]) -> Subject:
-    trajectory = load_trajectory(config)
+    trajectory, on_note = load_trajectory(config), _noting(on_message)
     system = trajectory.system
-
-    def on_note(text: str) -> None:
-        on_message(f"note: {text}")
-
-    for note in trajectory.notes:
-        on_note(note)
     if isinstance(config.system, MoleculeOptions):
+        guessed = topology_notes(resolve(config.system.topology), system)
+        for note in (*guessed, *trajectory.notes):
+            on_note(note)
         # if it is bad, better known before than after training
         load_reference(config, trajectory, on_note=on_note)
     dataset = dataset_of(config, trajectory, scaling)
@@ -159,7 +156,7 @@ def _many(
     scaling: Scaling | None,
     on_message: Callable[[str], None],
 ) -> Subject:
-    corpus = load_corpus(options, known=known, scaling=scaling)
+    corpus = load_corpus(options, _noting(on_message), known=known, scaling=scaling)
     molecules, dataset = corpus.molecules, corpus.dataset
     sizes = [system.n_beads for system in molecules.systems]
     unseen = len(molecules.systems) - len(molecules.training.molecule)
@@ -178,6 +175,11 @@ def _many(
         Broken.stacked(limits),
         metadata=_describe_molecules(config, corpus),
     )
+
+
+def _noting(on_message: Callable[[str], None]) -> Callable[[str], None]:
+    """Tell what a user should know of the files as notes."""
+    return lambda text: on_message(f"note: {text}")
 
 
 def _labelled(dataset: Dataset) -> str:

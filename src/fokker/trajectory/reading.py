@@ -112,6 +112,12 @@ def read_trajectory(
     """
     if not trajectories:
         raise FokkerError("trajectory: no file is given; name at least one trajectory file.")
+    whole = [path.resolve() for path in trajectories]
+    for path in trajectories:
+        if whole.count(path.resolve()) > 1:
+            raise FokkerError(
+                f"{path}: is given twice, and its frames would count twice; name it once."
+            )
     read = [_read(path, system, stride, allow_cut=allow_cut) for path in trajectories]
     keep, told = without_overlaps([each.timed for each in read])
     frames = [
