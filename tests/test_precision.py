@@ -1,5 +1,6 @@
 """Products of float32 are as precise as float32 on every device, by the lowered programs."""
 
+import functools
 import os
 import re
 import subprocess
@@ -48,6 +49,7 @@ def products(function, *arguments):
     return len(found)
 
 
+@functools.cache
 def energy_model(name):
     network = NETWORKS[name].build(molecule_inputs(), "energy", jax.random.key(0))
     return EnergyModel(network, PROCESS)
