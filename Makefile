@@ -9,6 +9,10 @@ READY_DOCS := $(VENV)/.ready-docs
 INSTALL := -m pip install --quiet --no-compile
 DEMO ?= runs/demo
 
+# Many images forbid Python to keep what it has compiled: then every process that a test starts
+# compiles JAX and the rest again, for four seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-statistics test-documentation test-slow test-distributed test-physics lint types docs docs-test package clean
 
 $(VENV)/bin/python:

@@ -15,7 +15,7 @@ from .numbers import finished
 from .plan import Plan, same_weights, with_steps
 from .reference import NAME as REFERENCE
 from .reference import POTENTIALS, run_reference
-from .table import collect, write
+from .table import collect, write, write_numbers
 
 
 def run(
@@ -67,7 +67,7 @@ def run(
                     _one(plan, name, seed, settled, stop, show)
                 except FokkerError as error:
                     raise FokkerError(f"{name}, seed {seed}: {error}") from error
-                write(plan, collect(plan))
+                write_numbers(plan, collect(plan))
         table = collect(plan)
         write(plan, table)
     return table

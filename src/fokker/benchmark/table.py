@@ -122,12 +122,18 @@ def _judged(configs: Mapping[str, Config]) -> str:
     return "test" if tested else "validation"
 
 
-def write(plan: Plan, table: dict[str, Any]) -> None:
-    """Write `table.json`, `.csv`, `.md`, `.svg` and `.png`, and `residuals.svg` and `.png`."""
+def write_numbers(plan: Plan, table: dict[str, Any]) -> None:
+    """Write `table.json`, `.csv` and `.md`."""
     folder = plan.folder
     write_atomically(folder / "table.json", json.dumps(table, indent=1, allow_nan=False))
     write_atomically(folder / "table.csv", _as_csv(table))
     write_atomically(folder / "table.md", as_markdown(table))
+
+
+def write(plan: Plan, table: dict[str, Any]) -> None:
+    """Write the numbers, and `table.svg` and `.png`, `residuals.svg` and `.png`."""
+    write_numbers(plan, table)
+    folder = plan.folder
     if table["rows"]:
         for name, drawn in (("table", draw_table(table)), ("residuals", draw_residuals(table))):
             if drawn is not None:
