@@ -324,6 +324,11 @@ def test_few_frames(path, ten, positions):
     assert len(read_frames(path, ten, stride=40, min_frames=1)) == 1
 
 
+def test_a_folder_is_no_trajectory(ten, tmp_path):
+    with pytest.raises(FokkerError, match="this trajectory is a folder; name a file in it"):
+        read_frames(tmp_path, ten)
+
+
 def test_a_file_that_is_given_twice(path, ten, positions):
     write(path, ten, positions)
     same = path.parent / "." / path.name

@@ -261,7 +261,7 @@ def test_bad_topology(tmp_path, name, content, match):
 def test_folder_is_no_topology(tmp_path):
     folder = tmp_path / "folder.pdb"
     folder.mkdir()
-    with pytest.raises(FokkerError, match="is not a file"):
+    with pytest.raises(FokkerError, match="is a folder; name a file in it"):
         system_of("all", folder)
 
 

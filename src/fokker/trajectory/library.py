@@ -121,6 +121,8 @@ def check_file(path: Path, what: str) -> int:
         If the path is missing, not a file, unreadable or empty.
     """
     try:
+        if path.is_dir():
+            raise FokkerError(f"{path}: this {what} is a folder; name a file in it.")
         if not path.is_file():
             found = "is not a file" if path.exists() else "does not exist"
             raise FokkerError(f"{path}: this {what} {found}; check the path.")

@@ -136,6 +136,8 @@ def open_source(path: Path, system: System, *, allow_cut: bool = False) -> Sourc
         hold the system.
     """
     suffix = file_suffix(path)
+    if path.is_dir():
+        check_file(path, "trajectory")
     if suffix not in READABLE:
         raise FokkerError(
             f"{path}: trajectory suffix {suffix!r} is not known; use one of {', '.join(READABLE)}."

@@ -40,6 +40,8 @@ def load_topology(path: Path) -> Any:
         If the file is missing, of an unknown format, unreadable or without atoms.
     """
     suffix = file_suffix(path)
+    if path.is_dir():
+        check_file(path, "topology")
     if suffix not in TOPOLOGIES:
         raise FokkerError(
             f"{path}: topology suffix {suffix!r} is not known; use one of {', '.join(TOPOLOGIES)}."
