@@ -21,7 +21,7 @@ from ..model.force import Force
 from ..network.padding import centre, keep, stacked
 from ..system import System
 from ..types import Features, Key, Positions, Scalar
-from .expert import of_molecule
+from .batch import of_molecule
 
 
 class Own(NamedTuple):

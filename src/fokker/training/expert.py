@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -27,43 +27,14 @@ from ..network.padding import stacked
 from ..objective import AbstractObjective, Evaluation, Molecule, Noised
 from ..process import AbstractProcess
 from ..runtime.parallel import gather, scatter
-from ..types import Features, ForceLabels, Key, Scalar
+from ..types import Features, Scalar
+from .batch import Batch, draw_batch, of_molecule
 from .stage import AbstractStage, Culprit, TrainingState
 
 
 def is_weight(leaf: object) -> bool:
     """Whether a leaf is trained: JAX arrays are; constants of networks are NumPy arrays."""
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact)
-
-
-class Batch(NamedTuple):
-    """What one step sees.
-
-    Attributes
-    ----------
-    index
-        Which frames of the pool.
-    frames
-        Clean, scaled, shape (batch, beads, dim).
-    times
-        Shape (batch, times).
-    keys
-        One stream a frame.
-    molecule
-        Number of the molecule of each frame; None if there is one.
-    weight
-        What the losses of each frame count for; None if all count alike.
-    labels
-        Forces that are known in the frames; None if there are none at all.
-    """
-
-    index: Int[Array, " batch"]
-    frames: Float[Array, "batch beads dim"]
-    times: Float[Array, "batch times"]
-    keys: Array
-    molecule: Int[Array, " batch"] | None = None
-    weight: Float[Array, " batch"] | None = None
-    labels: ForceLabels | None = None
 
 
 class Stage(AbstractStage):
@@ -171,54 +142,10 @@ class Stage(AbstractStage):
         return eqx.combine(parameters, self.frozen)
 
     def draw(self, pool: Pool, step: Int[Array, ""]) -> Batch:
-        """Frames, times and keys of one step; the same for the same seed and step.
-
-        The first time of each frame is stratified over the batch, which takes variance out of the
-        loss, and over every run of its rows; the further ones are independent.
-        """
-        size = self.options.batch_size
+        """Draw the batch of one step; the same for the same seed and step."""
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), 1), step)
-        pick, first, rest, each = jax.random.split(key, 4)
-        index, molecule = pool.pick(pick, size)
-        k = max(term.times_per_frame for term in self.objectives.values())
-        stratified = _stratified(first, size)
-        u = jnp.column_stack([stratified, self._partners(stratified, k - 1, rest)])
-        low, high = self.interval
-        times = low + (high - low) * u**self.options.time_power
-        keys = jax.random.split(each, size)
-        labels = jax.tree.map(lambda a: a[index], pool.labels)
-        weight = self._weight(pool.weights(index), times[:, 0])
-        return Batch(index, pool.frames[index], times, keys, molecule, weight, labels)
-
-    def _weight(
-        self, of_frames: Float[Array, " batch"] | None, times: Float[Array, " batch"]
-    ) -> Float[Array, " batch"] | None:
-        """What the losses of frames at their times count for; 1 on average over time."""
-        midpoint = self.options.midpoint
-        if midpoint is None:
-            return of_frames
-        low, high = self.interval
-        width = jnp.where(times <= midpoint, midpoint - low, high - midpoint)
-        of_times = 0.5 * (high - low) / width
-        return of_times if of_frames is None else of_frames * of_times
-
-    def _partners(
-        self, u: Float[Array, " batch"], n: int, key: Key
-    ) -> Float[Array, "batch others"]:
-        """Further times of each frame: anywhere or, every other frame, near the first.
-
-        Far apart, two times are told from each other by the stiff modes alone, and the logistic
-        loss of `diffclf` is flat in everything soft. But only far pairs show a small time what
-        strongly noised frames look like; with near pairs alone the energy opens holes outside the
-        data and long simulations fall into them. Reflection at 0 and 1 keeps a near partner
-        uniform, so all have the stated distribution.
-        """
-        width = self.options.pair_width
-        anywhere, step = jax.random.uniform(key, (2, len(u), n))
-        if width is None:
-            return anywhere
-        near = 1.0 - jnp.abs(1.0 - jnp.abs(u[:, None] + width * (2.0 * step - 1.0)))
-        return jnp.where(jnp.arange(len(u))[:, None] % 2 == 0, anywhere, near)
+        most = max(term.times_per_frame for term in self.objectives.values())
+        return draw_batch(key, pool, self.interval, self.options, most)
 
     def terms(self, model: AbstractScore, batch: Batch) -> dict[str, Float[Array, " _"]]:
         """Value of every objective, frame by frame.
@@ -349,21 +276,6 @@ def _share(fraction: float, size: int) -> int:
     return max(1, round(fraction * size))
 
 
-def _stratified(key: Key, size: int) -> Float[Array, " batch"]:
-    """One number in each of as many equal parts of [0, 1), in a random order that is even too.
-
-    The parts are visited in the order of the multiples of the golden ratio, from a random one on.
-    So each row is as often in each part as in any other, and the rows from any one to any other
-    are spread evenly (three-distance theorem; Sos, Ann. Univ. Sci. Budapest 1, 127, 1958). A
-    random permutation would not be even, and the rows of one part would always be those it has.
-    """
-    start, within = jax.random.split(key)
-    golden = np.arange(size) * (np.sqrt(5.0) - 1.0) / 2.0 % 1.0
-    rank = jnp.asarray(np.argsort(np.argsort(golden)))
-    part = (rank + jax.random.randint(start, (), 0, size)) % size
-    return (part + jax.random.uniform(within, (size,))) / size
-
-
 def _built(options: Any, molecules: Sequence[Molecule], several: bool) -> AbstractObjective:
     """An objective for one molecule or, its arrays padded with zeros and stacked, for many."""
     each = [options.build(molecule) for molecule in molecules]
@@ -372,9 +284,3 @@ def _built(options: Any, molecules: Sequence[Molecule], several: bool) -> Abstra
     arrays = [eqx.partition(one, lambda leaf: isinstance(leaf, np.ndarray)) for one in each]
     joined = jax.tree.map(lambda *leaves: stacked(leaves), *(own for own, _ in arrays))
     return eqx.combine(joined, arrays[0][1])
-
-
-def of_molecule(tree: Any, molecule: Int[Array, "*chains"]) -> Any:
-    """Entry of a molecule, or of each of several, in all arrays."""
-    arrays, rest = eqx.partition(tree, lambda leaf: isinstance(leaf, jax.Array | np.ndarray))
-    return eqx.combine(jax.tree.map(lambda leaf: jnp.asarray(leaf)[molecule], arrays), rest)

@@ -37,8 +37,9 @@ from ..model import AbstractEnergy, AbstractScore
 from ..runtime.parallel import gather, scatter
 from ..system import System
 from ..types import Key, Scalar
+from .batch import Batch
 from .chains import Ensemble, where
-from .expert import Batch, Stage
+from .expert import Stage
 from .simulating import GAP, RESTARTED, AbstractSimulatingStage, Weights
 from .stage import Recorded, TrainingState
 
