@@ -1,6 +1,7 @@
 """Metrics: they take trajectories and a `System` and return plain data; they never see a model."""
 
 from ..variables import angle, dihedral, distance, triple_product
+from .ancestry import Ancestry
 from .collective_variables import compute, compute_all
 from .correlation import slowest_inefficiency, statistical_inefficiency
 from .divergence import (
@@ -46,6 +47,7 @@ from .temperature import Temperature, kinetic_temperature
 from .wasserstein import wasserstein_1d
 
 __all__ = [
+    "Ancestry",
     "Floor",
     "FreeEnergy1D",
     "FreeEnergy2D",

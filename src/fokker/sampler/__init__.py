@@ -4,28 +4,37 @@ from typing import Annotated
 
 from pydantic import Field
 
+from .annealed import Annealed, AnnealedOptions, Island, Schedule
 from .base import AbstractSampler, solve
 from .dpm_solver import DPMSolver, DPMSolverOptions
 from .euler_maruyama import EulerMaruyama, EulerMaruyamaOptions
-from .generate import generate
+from .generate import generate, generate_weighted
+from .path import AbstractPath, EnergyPath
 from .probability_flow import ProbabilityFlow, ProbabilityFlowOptions
 from .reverse import ReverseProcess
 
 SamplerOptions = Annotated[
-    DPMSolverOptions | EulerMaruyamaOptions | ProbabilityFlowOptions,
+    DPMSolverOptions | AnnealedOptions | EulerMaruyamaOptions | ProbabilityFlowOptions,
     Field(discriminator="name"),
 ]
 
 __all__ = [
+    "AbstractPath",
     "AbstractSampler",
+    "Annealed",
+    "AnnealedOptions",
     "DPMSolver",
     "DPMSolverOptions",
+    "EnergyPath",
     "EulerMaruyama",
     "EulerMaruyamaOptions",
+    "Island",
     "ProbabilityFlow",
     "ProbabilityFlowOptions",
     "ReverseProcess",
     "SamplerOptions",
+    "Schedule",
     "generate",
+    "generate_weighted",
     "solve",
 ]

@@ -12,8 +12,13 @@ from ..errors import FokkerError
 from ..model import AbstractScore
 from ..process import AbstractProcess
 from ..types import Features, Key
+from .annealed import Annealed, Island
 from .base import AbstractSampler, solve
+from .path import AbstractPath
 from .reverse import Frames, ReverseProcess
+
+PILOT_STREAM = 2**32 - 1
+"""Of a run's key: no island has that number."""
 
 
 def generate(
@@ -69,13 +74,7 @@ def generate(
     FokkerError
         If a count is out of range.
     """
-    for name, value, smallest in (
-        ("n", n, 1),
-        ("batch_size", batch_size, 1),
-        ("first_batch", first_batch, 0),
-    ):
-        if value < smallest:
-            raise FokkerError(f"sampling: {name} is {value}; it must be {smallest} or more")
+    _check_counts(n, batch_size, first_batch)
     reverse = ReverseProcess(model, process, jax.tree.map(jnp.asarray, features), centred)
     times = sampler.times(process, reverse.edges)
 
@@ -90,6 +89,66 @@ def generate(
             yield frames
 
     return batches()
+
+
+def generate_weighted(
+    sampler: Annealed,
+    path: AbstractPath,
+    *,
+    n: int,
+    shape: tuple[int, int],
+    key: Key,
+    batch_size: int = 4096,
+    on_batch: Callable[[int, int], None] | None = None,
+    first_batch: int = 0,
+) -> Iterator[Island]:
+    """Stream islands of weighted samples in scaled coordinates.
+
+    Island i has key `fold_in(key, i)`, and all have the steps that pilots of the same key chose.
+
+    Parameters
+    ----------
+    sampler
+        Annealed sampler.
+    path
+        Energies from t = 1 down: an `EnergyPath`, or a tilted one.
+    n, shape, key, batch_size, on_batch, first_batch
+        As in `generate`; a batch is an island.
+
+    Returns
+    -------
+    Iterator
+        Islands, the last one cut to size: frames are in random order, so what is left is a smaller
+        sample of the same density.
+
+    Raises
+    ------
+    FokkerError
+        If a count is out of range, or no particle comes through.
+    """
+    _check_counts(n, batch_size, first_batch)
+    schedule = sampler.plan(path, shape, jax.random.fold_in(key, PILOT_STREAM))
+
+    def islands() -> Iterator[Island]:
+        for index in range(first_batch, -(-n // batch_size)):
+            own = jax.random.fold_in(key, index)
+            island = sampler.draw(path, schedule, (batch_size, *shape), own)
+            done = min(n, (index + 1) * batch_size)
+            if on_batch is not None:
+                on_batch(done, n)
+            yield island.first(done - index * batch_size)
+
+    return islands()
+
+
+def _check_counts(n: int, batch_size: int, first_batch: int) -> None:
+    for name, value, smallest in (
+        ("n", n, 1),
+        ("batch_size", batch_size, 1),
+        ("first_batch", first_batch, 0),
+    ):
+        if value < smallest:
+            raise FokkerError(f"sampling: {name} is {value}; it must be {smallest} or more")
 
 
 @eqx.filter_jit

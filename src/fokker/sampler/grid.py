@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field
@@ -47,16 +48,22 @@ def time_grid(
 def _uniform_log_snr(
     process: AbstractProcess, steps: int, t_min: float
 ) -> Float[np.ndarray, " points"]:
-    """Invert the log-SNR, which decreases in t, by bisection in log t."""
     with jax.enable_x64(True):
-        log_snr = jax.jit(jax.vmap(process.log_snr))
-        first, last = np.asarray(log_snr(np.array([1.0, t_min])))
-        targets = np.linspace(first, last, steps + 1)
-        low = np.full_like(targets, np.log(t_min))
-        high = np.zeros_like(targets)
+        first, last = np.asarray(jax.vmap(process.log_snr)(jnp.array([1.0, t_min])))
+    return times_at(process, np.linspace(first, last, steps + 1), t_min)
+
+
+def times_at(
+    process: AbstractProcess, log_snr: Float[np.ndarray, " points"], t_min: float
+) -> Float[np.ndarray, " points"]:
+    """Times from 1 to t_min of increasing log-SNR, by bisection in log t: it decreases in t."""
+    with jax.enable_x64(True):
+        of_times = jax.jit(jax.vmap(process.log_snr))
+        low = np.full_like(log_snr, np.log(t_min))
+        high = np.zeros_like(log_snr)
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
-            too_clean = np.asarray(log_snr(np.exp(middle))) > targets
+            too_clean = np.asarray(of_times(np.exp(middle))) > log_snr
             low = np.where(too_clean, middle, low)
             high = np.where(too_clean, high, middle)
     times = np.exp(0.5 * (low + high))

@@ -11,10 +11,10 @@ from typing import TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..model import AbstractScore, Mixture
-from ..network.padding import centre, keep
+from ..network.padding import centre, count, keep
 from ..process import AbstractProcess
 from ..types import Features, Key, Time
 
@@ -59,6 +59,11 @@ class ReverseProcess(eqx.Module):
         """`E[x_0 | x_t] = (x + sigma^2 score) / alpha` (Tweedie's formula)."""
         alpha, sigma = self.process.level(t)
         return (x + sigma**2 * self.score(x, t)) / alpha
+
+    def degrees_of_freedom(self, x: Frames) -> Int[Array, ""] | int:
+        """Dimension of the space that the density lives in."""
+        beads = count(self.features.present, x.shape[1])
+        return (beads - 1 if self.centred else beads) * x.shape[2]
 
     def noise(self, key: Key, shape: tuple[int, ...]) -> Frames:
         """Standard normal noise in the space that the density lives in."""
