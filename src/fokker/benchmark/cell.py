@@ -13,6 +13,7 @@ from ..metrics import compare, judged_js
 from ..run.folder import RunFolder
 from ..run.loaded import load_run, save_config
 from ..run.molecule import choosing_molecules, default_molecules
+from ..run.weights import weights_file
 from ..runtime import checkpoint
 from ..runtime.interruption import Interrupted, Stop
 from ..training import inference_group
@@ -148,7 +149,11 @@ def _take_samples(folder: RunFolder, source: RunFolder) -> None:
     own, other = load_run(folder.path), load_run(source.path)
     if own.config.sampling == other.config.sampling:
         with folder.locked():
-            shutil.copy2(source.samples(other.system), folder.samples(own.system))
+            samples = source.samples(other.system), folder.samples(own.system)
+            shutil.copy2(*samples)
+            weights = weights_file(samples[0])
+            if weights.exists():
+                shutil.copy2(weights, weights_file(samples[1]))
             folder.note(sampling=source.read_record()["sampling"])
 
 

@@ -93,6 +93,7 @@ def do_sample(
     from ..workflow.sample import sample as work
 
     options = _changed(config or run_config(run), "sampling", change, {"n": n})
+    notes: list[str] = []
     with Bar() as bar:
         target = work(
             run,
@@ -104,8 +105,11 @@ def do_sample(
             overwrite=overwrite,
             stop=stop,
             on_progress=lambda done, total: bar.show("sampling", done, total),
+            on_note=notes.append,
         )
     console.print(f"samples: {target}")
+    for note in notes:
+        console.print(note)
 
 
 def do_simulate(

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from ..errors import FokkerError
+from ..metrics import Ancestry
 from ..options import Options
 from ..types import Key
 from .grid import SmallestTime, time_grid, times_at
@@ -76,29 +77,38 @@ class Schedule(NamedTuple):
 
 
 class Island(NamedTuple):
-    """Weighted frames of one density, in an order that means nothing.
+    """Frames of one density, drawn evenly, those of one ancestor one after another.
+
+    So an analysis that knows that neighbouring frames of a file are alike, by blocks or by
+    autocorrelation, has the right errors.
 
     Attributes
     ----------
     frames
-        Scaled coordinates, single precision. Frames that failed have weight zero.
-    log_weight
-        Logarithm of each weight. Their mean weight is the normalisation of the density, so weights
-        of several islands may be used together as they are.
+        Scaled coordinates, single precision.
     ancestor
-        Which frame of noise each descends from. Those that share one are not independent.
+        Which frame of noise each descends from.
+    log_normalisation, error
+        Logarithm of the integral of `exp(-E)`, estimated; islands count in proportion to it.
+    effective
+        Independent frames that these are worth, by ancestors.
+    share
+        Effective share of the weighted particles that the frames were drawn from.
     resamplings
-        How often particles were drawn anew.
+        How often particles were drawn anew on the way.
     """
 
     frames: Float[np.ndarray, "frames beads dim"]
-    log_weight: Float[np.ndarray, " frames"]
     ancestor: Int[np.ndarray, " frames"]
+    log_normalisation: float
+    error: float
+    effective: float
+    share: float
     resamplings: int
 
     def first(self, n: int) -> "Island":
-        """The first n frames."""
-        return Island(self.frames[:n], self.log_weight[:n], self.ancestor[:n], self.resamplings)
+        """The first n frames: ancestors have no order, so they are a smaller sample."""
+        return self._replace(frames=self.frames[:n], ancestor=self.ancestor[:n])
 
 
 class Annealed(eqx.Module):
@@ -155,16 +165,32 @@ class Annealed(eqx.Module):
     def draw(
         self, path: AbstractPath, schedule: Schedule, shape: tuple[int, int, int], key: Key
     ) -> Island:
-        """One island of particles; shape is (frames, beads, dim)."""
+        """One island of particles; shape is (frames, beads, dim).
+
+        Raises
+        ------
+        FokkerError
+            If no particle comes through.
+        """
         times = jnp.asarray(schedule.times, jnp.float32)
         curvature = jnp.asarray(schedule.curvature, jnp.float32)
-        particles, count = _island(self, path, times, curvature, key, shape)
-        order = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), shape[0]))
-        log_mean = float(particles.log_normalisation)
+        particles, even, count = _island(self, path, times, curvature, key, shape)
+        log_weight = np.asarray(particles.log_weight, np.float64)
+        if not np.isfinite(log_weight).any():
+            raise FokkerError(
+                "annealed sampling: not one particle of an island came through; train the model "
+                "for longer, or take more particles at a time (sampling.batch_size)"
+            )
+        ancestry = Ancestry.of(log_weight, np.asarray(particles.ancestor))
+        log_mean, error = ancestry.log_mean_weight()
+        order = np.argsort(np.asarray(even.ancestor), kind="stable")
         return Island(
-            np.asarray(particles.x, np.float32)[order],
-            np.asarray(particles.log_weight, np.float64)[order] + log_mean,
-            np.asarray(particles.ancestor)[order],
+            np.asarray(even.x, np.float32)[order],
+            np.asarray(even.ancestor)[order],
+            float(particles.log_normalisation) + log_mean,
+            error,
+            ancestry.effective,
+            ancestry.effective_share,
             int(count),
         )
 
@@ -213,9 +239,9 @@ def _island(
     curvature: Float[Array, " steps"],
     key: Key,
     shape: tuple[int, int, int],
-) -> tuple[Particles, Int[Array, ""]]:
-    """Particles at the last time, and how often they were drawn anew."""
-    start_key, step_key = jax.random.split(jax.random.fold_in(key, 0))
+) -> tuple[Particles, Particles, Int[Array, ""]]:
+    """Particles at the last time; drawn evenly; and how often they were drawn anew before."""
+    start_key, step_key, even_key = jax.random.split(key, 3)
 
     def body(state, step):
         particles, count = state
@@ -227,4 +253,5 @@ def _island(
 
     start = at_prior(path, start_key, shape), jnp.zeros((), int)
     steps = jnp.arange(len(times) - 1), times[:-1], times[1:], curvature
-    return jax.lax.scan(body, start, steps)[0]
+    (particles, count), _ = jax.lax.scan(body, start, steps)
+    return particles, resample(particles, jnp.inf, even_key), count

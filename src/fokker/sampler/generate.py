@@ -102,7 +102,7 @@ def generate_weighted(
     on_batch: Callable[[int, int], None] | None = None,
     first_batch: int = 0,
 ) -> Iterator[Island]:
-    """Stream islands of weighted samples in scaled coordinates.
+    """Stream islands of samples of the very density that the energies end at, scaled coordinates.
 
     Island i has key `fold_in(key, i)`, and all have the steps that pilots of the same key chose.
 
@@ -118,8 +118,7 @@ def generate_weighted(
     Returns
     -------
     Iterator
-        Islands, the last one cut to size: frames are in random order, so what is left is a smaller
-        sample of the same density.
+        Islands, the last one cut to size.
 
     Raises
     ------

@@ -20,6 +20,7 @@ from ..metrics import evaluate as compare_sets
 from ..report import Chains, gather
 from ..run.folder import write_atomically
 from ..run.loaded import LoadedRun, load_run
+from ..run.weights import evenly, read_weights
 from ..trajectory import read_frames, read_trajectory
 from .residual import residual_against_time
 
@@ -81,9 +82,9 @@ def evaluate(
     sets = {}
     for name, path in given.items():
         on_message(f"reading {path}")
-        sets[name] = read_frames(
-            path, system, allow_failed=True, allow_cut=allow_cut, on_note=on_note
-        )
+        frames = read_frames(path, system, allow_failed=True, allow_cut=allow_cut, on_note=on_note)
+        weights = read_weights(path, len(frames))
+        sets[name] = frames if weights is None else frames[evenly(weights)]
     on_message("comparing distributions")
     simulated = loaded.folder.read_record().get("simulation", {})
     tables = compare_sets(
@@ -102,6 +103,7 @@ def evaluate(
         "files": {name: path.name for name, path in given.items()},
         **tables,
         "residual": residual,
+        "sampling": loaded.folder.read_record().get("sampling") if samples is None else None,
         "temperature": simulated.get("temperature"),
         "diverged_chains": simulated.get("diverged"),
         "chains": simulated.get("chains"),

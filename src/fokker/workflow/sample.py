@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
 from ..config import SamplingOptions
 from ..errors import FokkerError
 from ..run.folder import write_atomically
 from ..run.loaded import LoadedRun, load_run
+from ..run.weights import forget_weights
 from ..runtime import parallel
 from ..runtime.interruption import Interrupted, Stop
-from ..sampler import generate
+from ..sampler import Annealed, EnergyPath, ReverseProcess, generate, generate_weighted
 from ..trajectory import FrameWriter, check_output_path
+from ..types import Key
+from . import islands
 
 SAMPLING_STREAM, SIMULATION_STREAM = 2, 3
 """Streams of a run's seed; training has the one below."""
@@ -36,6 +42,7 @@ def sample(
     overwrite: bool = False,
     stop: Stop | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Draw independent samples and write them as a trajectory.
 
@@ -55,13 +62,14 @@ def sample(
         Continue a file that was interrupted; the result equals the uninterrupted one.
     overwrite
         Replace a file that exists.
-    stop, on_progress
-        For a display; `on_progress` gets samples done and in total.
+    stop, on_progress, on_note
+        For a display; `on_progress` gets samples done and in total, `on_note` a sentence on what
+        the samples are worth, if their sampler knows.
 
     Returns
     -------
     Path
-        The file written.
+        The file written. The annealed sampler writes `NAME.weights.npy` beside it as well.
 
     Raises
     ------
@@ -80,36 +88,22 @@ def sample(
     ours = resume and _position_file(target).exists()
     if parallel.is_primary():  # which may have made it before another process looks
         check_output_path(target, loaded.system, overwrite or ours)
-    sampler = options.sampler.build()
     began = time.monotonic()
     # with several processes each draws everything: files are of process 0, the rest keeps in step
     with contextlib.ExitStack() as stack:
         stack.enter_context(loaded.folder.locked())
-        first = _Position()
-        if ours:
-            first = _Position.find(target, settings)
-        elif parallel.is_primary():
-            first.save(target, settings, finished=False)
+        last = first = _Position.find(target, settings) if ours else _Position()
         writer = None
         if parallel.is_primary():
+            if not ours:
+                first.save(target, settings, finished=False)
+                forget_weights(target)
             append_at = first.bytes if target.exists() or first.bytes else None
             writer = FrameWriter(target, loaded.system, append_at=append_at)
             stack.enter_context(writer)
-        stream = generate(
-            sampler,
-            loaded.model,
-            loaded.config.process.build(),
-            loaded.features,
-            n=n,
-            shape=(loaded.system.n_beads, loaded.system.dim),
-            centred=loaded.system.centred,
-            key=jax.random.fold_in(jax.random.key(seed), SAMPLING_STREAM),
-            batch_size=options.batch_size,
-            first_batch=first.batch,
-            on_batch=on_progress,
-        )
-        last = first
-        for batch, frames in enumerate(stream, start=first.batch + 1):
+        key = jax.random.fold_in(jax.random.key(seed), SAMPLING_STREAM)
+        stream = _stream(loaded, options, n, key, first.batch, on_progress)
+        for batch, (frames, row) in enumerate(stream, start=first.batch + 1):
             finished = batch * options.batch_size >= n
             if writer is not None:
                 writer.write(loaded.scaling.invert(frames))
@@ -118,12 +112,44 @@ def sample(
                     writer.n_bytes,
                     first.failed + writer.n_failed,
                     round(first.seconds + time.monotonic() - began, 2),
+                    last.islands if row is None else (*last.islands, row),
                 )
                 last.save(target, settings, finished=finished)
             if parallel.anywhere(stop is not None and stop()) and not finished:
                 raise Interrupted
-        _note(loaded, target, settings, last, sampler.evaluations)
+        if last.islands and parallel.is_primary():
+            islands.save_weights(target, last.islands)
+            on_note(islands.sentence(islands.pooled(last.islands)))
+        _note(loaded, target, settings, last, options.sampler.build().evaluations)
     return target
+
+
+def _stream(
+    loaded: LoadedRun,
+    options: SamplingOptions,
+    n: int,
+    key: Key,
+    first_batch: int,
+    on_batch: Callable[[int, int], None],
+) -> Iterator[tuple[Float[np.ndarray, "frames beads dim"], dict[str, float] | None]]:
+    """Batches of frames, scaled, each with what is recorded of it if it is an island."""
+    sampler, process = options.sampler.build(), loaded.config.process.build()
+    shape, centred = (loaded.system.n_beads, loaded.system.dim), loaded.system.centred
+    how: dict[str, Any] = {
+        "n": n,
+        "shape": shape,
+        "key": key,
+        "batch_size": options.batch_size,
+        "first_batch": first_batch,
+        "on_batch": on_batch,
+    }
+    if isinstance(sampler, Annealed):
+        features = jax.tree.map(jnp.asarray, loaded.features)
+        path = EnergyPath.of(ReverseProcess(loaded.model, process, features, centred))
+        stream = generate_weighted(sampler, path, **how)
+        return ((island.frames, islands.row_of(island)) for island in stream)
+    drawn = generate(sampler, loaded.model, process, loaded.features, centred=centred, **how)
+    return ((frames, None) for frames in drawn)
 
 
 def _note(
@@ -142,6 +168,7 @@ def _note(
                 "evaluations": evaluations,
                 "seconds": position.seconds,
                 "not_finite": position.failed,
+                **(islands.pooled(position.islands) if position.islands else {}),
             }
         )
 
@@ -154,6 +181,7 @@ class _Position:
     bytes: int = 0
     failed: int = 0
     seconds: float = 0.0
+    islands: tuple[dict[str, float], ...] = ()
 
     @staticmethod
     def find(target: Path, settings: dict[str, Any]) -> _Position:
@@ -166,6 +194,7 @@ class _Position:
                 int(stored["bytes"]),
                 int(stored["failed"]),
                 float(stored["seconds"]),
+                islands.sound(stored.get("islands", ())),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
             raise FokkerError(

@@ -22,6 +22,7 @@ from ..errors import FokkerError
 from ..metrics.tally import Tally
 from ..model.force import Broken, Force
 from ..run.loaded import LoadedRun, load_run
+from ..run.weights import evenly, read_weights
 from ..runtime import checkpoint, parallel
 from ..runtime.interruption import Interrupted, Stop
 from ..trajectory import FrameWriter, check_output_path, read_frames
@@ -201,7 +202,7 @@ def _start(
         path = loaded.folder.samples(loaded.system)
         if not path.exists():
             raise FokkerError(f"{path}: no samples to start from; run `fokker sample` first.")
-        frames = read_frames(path, loaded.system, allow_failed=True)
+        frames = _samples(path, loaded)
         text = f"{chains} of the model's own samples"
     else:
         path = Path(options.start)
@@ -211,12 +212,18 @@ def _start(
     return frames[rows], text
 
 
+def _samples(path: Path, loaded: LoadedRun) -> Float[np.ndarray, "_ beads dim"]:
+    """Frames of a file of samples, as often as their weights say."""
+    frames = read_frames(path, loaded.system, allow_failed=True)
+    weights = read_weights(path, len(frames))
+    return frames if weights is None else frames[evenly(weights)]
+
+
 def _own_start(loaded: LoadedRun, chains: int) -> tuple[Float[np.ndarray, "_ beads dim"], str]:
     """Start of a molecule that need not have been trained on: the model's samples, if any."""
     path = loaded.folder.samples(loaded.system)
     if path.exists():
-        frames = read_frames(path, loaded.system, allow_failed=True)
-        return frames, f"{chains} of the model's own samples"
+        return _samples(path, loaded), f"{chains} of the model's own samples"
     frames = loaded.scaling.invert(loaded.start_frames)
     return frames, f"the structure of the topology, in all {chains} chains"
 
