@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ..types import Key, Scalar, Time
-from .path import AbstractPath, Energies, draw_prior, prior_log_density
+from .path import AbstractPath, Energies
 from .reverse import Frames
 
 
@@ -56,9 +56,9 @@ class Particles(NamedTuple):
 
 def at_prior(path: AbstractPath, key: Key, shape: tuple[int, int, int]) -> Particles:
     """Frames of noise, weighted to the density at t = 1."""
-    x = draw_prior(path, key, shape)
+    x = path.reverse.prior(key, shape)
     energy, score = path.energy_and_score(x, jnp.asarray(1.0))
-    log_weight = -energy - prior_log_density(path, x)
+    log_weight = -energy - path.reverse.prior_log_density(x)
     return Particles(x, energy, score, log_weight, jnp.arange(len(x)), jnp.zeros(()))
 
 

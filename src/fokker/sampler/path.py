@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from ..errors import FokkerError
 from ..model import AbstractEnergy
-from ..types import Key, Time
+from ..types import Time
 from .reverse import Frames, ReverseProcess
 
 Energies = Float[Array, " frames"]
@@ -106,16 +106,3 @@ class EnergyPath(AbstractPath):
             )
 
         return mixed
-
-
-def prior_log_density(path: AbstractPath, x: Frames) -> Energies:
-    """Normalised log density of `ReverseProcess.prior`."""
-    alpha, sigma = path.reverse.process.level(jnp.asarray(1.0))
-    variance = alpha**2 + sigma**2
-    log_volume = 0.5 * path.reverse.degrees_of_freedom(x) * jnp.log(2.0 * jnp.pi * variance)
-    return -0.5 * jnp.sum(x**2, axis=(1, 2)) / variance - log_volume
-
-
-def draw_prior(path: AbstractPath, key: Key, shape: tuple[int, ...]) -> Frames:
-    """Frames at t = 1."""
-    return path.reverse.prior(key, shape)

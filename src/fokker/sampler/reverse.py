@@ -78,3 +78,10 @@ class ReverseProcess(eqx.Module):
         """
         alpha, sigma = self.process.level(jnp.asarray(1.0))
         return jnp.sqrt(alpha**2 + sigma**2) * self.noise(key, shape)
+
+    def prior_log_density(self, x: Frames) -> Float[Array, " frames"]:
+        """Normalised log density of `prior`."""
+        alpha, sigma = self.process.level(jnp.asarray(1.0))
+        variance = alpha**2 + sigma**2
+        log_volume = 0.5 * self.degrees_of_freedom(x) * jnp.log(2.0 * jnp.pi * variance)
+        return -0.5 * jnp.sum(x**2, axis=(1, 2)) / variance - log_volume
