@@ -1,0 +1,149 @@
+"""Which two variables span the plane of the metrics if the user has chosen none, and why.
+
+What a model gets wrong is seen in the slow motions: states that are rarely left, whose weights are
+hard to learn. So the plane is, in this order,
+
+1. the automatic variables themselves, if there are at most two torsions to choose from;
+2. the two slowest combinations of torsions (TICA), if frames that the fit has not seen say that
+   these are slower than the two slowest automatic variables;
+3. the two slowest automatic variables, by their autocorrelation;
+4. the two of most spread, if the order of the frames tells nothing: they are shuffled, or so far
+   apart that each is independent of the last.
+
+Of replica exchange, where a trajectory at one temperature jumps, the order of the frames tells how
+long a motion is remembered, which is what matters here; no kinetics is read from it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import FokkerError
+from ..metrics import statistical_inefficiency
+from ..metrics.torsions import torsions_of
+from ..system import CollectiveVariable, System
+from ..variables import KINDS, Context, tica_of_dihedrals
+
+_NO_TIME = 1.5
+"""Frames to an independent one below which the order of the frames tells nothing."""
+
+_MOST_TORSIONS = 64
+"""More torsions are thinned out evenly: each has to be computed in every frame of every set."""
+
+_LAGS_A_PIECE = 20
+_FEWEST_PIECES = 8
+"""Pieces of so many lags, every second of which the fit does not see."""
+
+
+class Plane(NamedTuple):
+    """Collective variables, of which the first two span the plane, and why these."""
+
+    variables: tuple[CollectiveVariable, ...]
+    why: str
+
+
+def slow_plane(system: System, context: Context) -> Plane:
+    """Choose from the torsions and the automatic variables of a molecule.
+
+    Parameters
+    ----------
+    system
+        The molecule.
+    context
+        Its training frames and automatic variables.
+    """
+    automatic = context.automatic
+    torsions = [v for m in torsions_of(system) for v in m.variables if v.kind == "dihedral"]
+    if len(automatic) < 2 or len(torsions) <= 2:
+        return Plane(automatic, "the molecule has no other torsions")
+    signals = [_Signal(variable, context) for variable in automatic]
+    times = np.array([signal.inefficiency for signal in signals])
+    if times.max() < _NO_TIME:
+        spread = np.array([signal.spread for signal in signals])
+        why = "most spread of the automatic variables: the order of the frames tells no time"
+        return Plane(_first(automatic, spread), why)
+    order = np.argsort(-times, kind="stable")
+    slowest = [signals[i] for i in order[:2]]
+    beads = [v.indices for v in torsions][:: -(-len(torsions) // _MOST_TORSIONS)]
+    found, why_not = _tica(context, beads, slowest, lag=max(1, round(times.max() / 4)))
+    if found is not None:
+        return Plane((*found.variables, *automatic), found.why)
+    return Plane(
+        _first(automatic, times),
+        "slowest of the automatic variables, by their autocorrelation "
+        f"({times[order[0]]:.3g} and {times[order[1]]:.3g} frames to an independent one); "
+        f"{why_not}",
+    )
+
+
+class _Signal:
+    """One variable in all pieces of the training frames; angles on the circle."""
+
+    def __init__(self, variable: CollectiveVariable, context: Context):
+        kind = KINDS[variable.kind]
+        values = [kind.compute(x, variable.indices, variable.values) for x in context.segments]
+        period = variable.limits[1] - variable.limits[0] if variable.periodic else None
+        self.inefficiency = statistical_inefficiency([v[:, None] for v in values], period)
+        turn = None if period is None else 2j * np.pi / period
+        self.pieces = [v if turn is None else np.exp(turn * v) for v in values]
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation; of angles that of the point on the circle, at most 1."""
+        return float(np.std(np.concatenate(self.pieces)))
+
+
+def _first(
+    variables: tuple[CollectiveVariable, ...], rank: np.ndarray
+) -> tuple[CollectiveVariable, ...]:
+    """The two of highest rank, then the others in their order."""
+    two = np.argsort(-rank, kind="stable")[:2].tolist()
+    others = [i for i in range(len(variables)) if i not in two]
+    return tuple(variables[i] for i in (*two, *others))
+
+
+def _tica(
+    context: Context, beads: list[tuple[int, ...]], rivals: list[_Signal], lag: int
+) -> tuple[Plane | None, str]:
+    """Two slow components; None, and why not, if unseen frames do not say that they are slower."""
+    length = _LAGS_A_PIECE * lag
+    cuts = [range(0, len(x) - length + 1, length) for x in context.segments]
+    pieces = [x[i : i + length] for x, at in zip(context.segments, cuts, strict=True) for i in at]
+    if len(pieces) < _FEWEST_PIECES:
+        return None, f"the frames are too few to fit combinations of them at a lag of {lag} frames"
+    try:
+        fitted = tica_of_dihedrals(context, beads, pieces[::2], lag)
+        final = tica_of_dihedrals(context, beads, list(context.segments), lag)
+    except FokkerError:
+        return None, "combinations of them (TICA) need the package deeptime"
+    if min(len(fitted), len(final)) < 2:
+        return None, "they have no two independent combinations"
+    unseen = pieces[1::2]
+    new = [
+        _memory([KINDS[v.kind].compute(x, v.indices, v.values) for x in unseen], lag)
+        for v in fitted
+    ]
+    old = []
+    for rival in rivals:
+        cut = [v[i : i + length] for v, at in zip(rival.pieces, cuts, strict=True) for i in at]
+        old.append(_memory(cut[1::2], lag))
+    numbers = f"{new[0]:.2f} and {new[1]:.2f} against {old[0]:.2f} and {old[1]:.2f}"
+    seen = f"after {lag} frames, on frames that the fit has not seen, they keep {numbers}"
+    if sum(new) <= sum(old):
+        return None, f"combinations of torsions (TICA) are no slower: {seen}"
+    return Plane(
+        final,
+        f"slowest combinations of {len(beads)} torsions (TICA): {seen} of the two slowest "
+        "automatic variables",
+    ), ""
+
+
+def _memory(pieces: list[np.ndarray], lag: int) -> float:
+    """Autocorrelation at a lag, pieces together; 0 for what does not move."""
+    mean = np.mean(np.concatenate(pieces))
+    there = [piece - mean for piece in pieces]
+    variance = float(np.mean(np.abs(np.concatenate(there)) ** 2))
+    products = [np.real(p[:-lag] * np.conj(p[lag:])) for p in there]
+    return float(np.mean(np.concatenate(products))) / variance if variance > 0 else 0.0
