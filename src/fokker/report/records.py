@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..metrics.judged import Judged, judged_js
+from ..metrics.judged import Judged, Worst, judged_js, worst_torsion
 
 SetName: TypeAlias = Annotated[str, Field(pattern="^(data|reference|iid|sim)$")]
 Edges: TypeAlias = Annotated[list[FiniteFloat], Field(min_length=2)]
@@ -38,6 +38,44 @@ class Distribution(AbstractRecord):
     std: float | None = None
     training_mean: float | None = None
     training_std: float | None = None
+
+
+class Torsion(AbstractRecord):
+    """One torsion or pair of them, as from `fokker.metrics.torsion_metrics`."""
+
+    js: float | None = None
+    error: float | None = None
+    floor: float | None = None
+    floor_std: float | None = None
+    ratio: float | None = None
+    ratio_error: float | None = None
+    noise: float | None = None
+
+    @property
+    def beyond(self) -> float | None:
+        """Multiple of the floor without what may be noise."""
+        return None if self.ratio is None else self.ratio - (self.noise or 0.0)
+
+
+class Torsions(AbstractRecord):
+    """All of them; `worst` is the label of one."""
+
+    motions: dict[str, Torsion]
+    worst: str | None = None
+    mean: float | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> Torsions:
+        if self.worst is not None and self.motions.get(self.worst, Torsion()).ratio is None:
+            raise ValueError(f"the worst torsion {self.worst!r} has no ratio in the table")
+        return self
+
+
+class Plane(AbstractRecord):
+    """Variables that span the plane of the metrics, and why."""
+
+    variables: list[str] = []
+    why: str = ""
 
 
 class Folding(AbstractRecord):
@@ -94,6 +132,12 @@ class Comparison(AbstractRecord):
     collective_variables: dict[str, Distribution] = {}
     chirality: dict[str, float | None] = {}
     folding: Folding | None = None
+    torsions: Torsions | None = None
+
+    @property
+    def worst(self) -> Worst | None:
+        """The torsion that is furthest above its floor."""
+        return worst_torsion(self.torsions.model_dump() if self.torsions else None)
 
     @property
     def judged(self) -> Judged:
@@ -113,6 +157,7 @@ class Metrics(AbstractRecord):
     """metrics.json, as from `fokker.metrics.evaluate`."""
 
     against: str | None = None
+    plane: Plane | None = None
     iid: Comparison | None = None
     sim: Comparison | None = None
     reference: Held | None = None
