@@ -57,7 +57,7 @@ def slow_plane(system: System, context: Context) -> Plane:
     automatic = context.automatic
     torsions = [v for m in torsions_of(system) for v in m.variables if v.kind == "dihedral"]
     if len(automatic) < 2 or len(torsions) <= 2:
-        return Plane(automatic, "the molecule has no other torsions")
+        return Plane(automatic, "there are no other torsions to choose from")
     signals = [_Signal(variable, context) for variable in automatic]
     times = np.array([signal.inefficiency for signal in signals])
     if times.max() < _NO_TIME:

@@ -24,7 +24,8 @@ class Motion(NamedTuple):
 def torsions_of(system: System) -> tuple[Motion, ...]:
     """Torsions of a molecule: the first of these that its beads have.
 
-    1. (phi, psi) of every residue of a peptide; at its ends, the one that there is;
+    1. (phi, psi) of every residue of a peptide; of its ends, the one that there is, with the next one
+       along the chain;
     2. of a chain of one bead a residue, the angle at a bead and the torsion about the bond to the
        next (the C-alpha map of Oldfield and Hubbard, Proteins 18, 324 (1994));
     3. one torsion about every bond between two beads that have other neighbours, hydrogen aside.
@@ -34,37 +35,75 @@ def torsions_of(system: System) -> tuple[Motion, ...]:
     system
         Of any molecule; in the plane or on a line there are no torsions.
     """
-    if system.dim != 3 or not system.bonds:
+    if system.dim != 3:
         return ()
     return tuple(_backbone(system)) or tuple(_of_residues(system)) or tuple(_about_bonds(system))
 
 
 def _backbone(system: System) -> Iterator[Motion]:
+    """Phi and psi of each residue; where one is missing, that of the neighbour along the chain.
+
+    All are in two variables where that can be: the floor of one variable is lower, so that its
+    multiples are larger and would always be the worst.
+    """
+    several = len({bead.chain_index for bead in system.beads}) > 1
+    found = {t.beads: t for t in _phi_and_psi(system)}
+    phi_of = {t.beads[1:]: t for t in found.values() if t.kind == "phi"}
+    psi_of = {t.beads[:3]: t for t in found.values() if t.kind == "psi"}
+    pairs: dict[tuple[_Torsion, ...], None] = {}
+    for torsion in found.values():
+        if torsion.kind == "phi":
+            # with the psi of its residue, or with the one before it, which shares C, N
+            before = (psi for psi in psi_of.values() if psi.beads[2:] == torsion.beads[:2])
+            own = psi_of.get(torsion.beads[1:])
+            pair = (torsion, own) if own else (next(before, None), torsion)
+        elif torsion.beads[:3] in phi_of:
+            continue
+        else:
+            after = (phi for phi in phi_of.values() if phi.beads[:2] == torsion.beads[2:])
+            pair = (torsion, next(after, None))
+        pairs[tuple(each for each in pair if each is not None)] = None
+    for pair in pairs:
+        where = [_residue(system.beads[torsion.middle], several) for torsion in pair]
+        names = [f"{t.kind} of {w}" for t, w in zip(pair, where, strict=True)]
+        alike = len(pair) == 2 and where[0] == where[1]
+        label = f"phi, psi of {where[0]}" if alike else ", ".join(names)
+        variables = (_dihedral(n, t.beads) for n, t in zip(names, pair, strict=True))
+        yield Motion(label, tuple(variables))
+
+
+class _Torsion(NamedTuple):
+    kind: str
+    beads: tuple[int, int, int, int]
+
+    @property
+    def middle(self) -> int:
+        """The C-alpha of its residue."""
+        return self.beads[2 if self.kind == "phi" else 1]
+
+
+def _phi_and_psi(system: System) -> Iterator[_Torsion]:
     residues: dict[tuple[int, int, str, str], dict[str, int]] = {}
     for index, bead in enumerate(system.beads):
         residues.setdefault(bead.place, {}).setdefault(bead.name, index)
     near = system.neighbours
-    several = len({bead.chain_index for bead in system.beads}) > 1
-    for place, beads in residues.items():
-        if not {"N", "CA", "C"} <= beads.keys():
+
+    def beyond(bead: int, name: str) -> int | None:
+        """Bonded bead of that name in another residue."""
+        beads, place = system.beads, system.beads[bead].place
+        there = (i for i in near[bead] if beads[i].name == name and beads[i].place != place)
+        return next(there, None)
+
+    for names in residues.values():
+        if not {"N", "CA", "C"} <= names.keys():
             continue
-        n, ca, c = beads["N"], beads["CA"], beads["C"]
-        if ca not in near[n] or c not in near[ca]:
-            continue
-        found = {
-            kind: quad
-            for kind, name, middle, ends in (
-                ("phi", "C", n, lambda i: (i, n, ca, c)),
-                ("psi", "N", c, lambda i: (n, ca, c, i)),
-            )
-            for i in near[middle]
-            if system.beads[i].name == name and system.beads[i].place != place
-            for quad in (ends(i),)
-        }
-        if found:
-            where = _residue(system.beads[ca], several)
-            variables = (_dihedral(f"{kind} of {where}", quad) for kind, quad in found.items())
-            yield Motion(f"{', '.join(found)} of {where}", tuple(variables))
+        n, ca, c = names["N"], names["CA"], names["C"]
+        if ca in near[n] and c in near[ca]:
+            before, after = beyond(n, "C"), beyond(c, "N")
+            if before is not None:
+                yield _Torsion("phi", (before, n, ca, c))
+            if after is not None:
+                yield _Torsion("psi", (n, ca, c, after))
 
 
 def _of_residues(system: System) -> Iterator[Motion]:
@@ -72,7 +111,7 @@ def _of_residues(system: System) -> Iterator[Motion]:
     near = system.neighbours
     if len({bead.place for bead in system.beads}) < system.n_beads or max(map(len, near)) > 2:
         return
-    bonded = set(system.bonds) | {(j, i) for i, j in system.bonds}
+    bonded = set(system.bonds) | {(j, i) for i, j in system.bonds} or _successive(system.beads)
     several = len({bead.chain_index for bead in system.beads}) > 1
     for i in range(system.n_beads - 3):
         quad = (i, i + 1, i + 2, i + 3)
@@ -83,6 +122,17 @@ def _of_residues(system: System) -> Iterator[Motion]:
             )
             torsion = _dihedral(f"torsion after {where}", quad)
             yield Motion(f"angle, torsion of {where}", (angle, torsion))
+
+
+def _successive(beads: tuple[Bead, ...]) -> set[tuple[int, int]]:
+    """C-alphas of successive residues: a file of these alone states no bonds."""
+    return {
+        (i, i + 1)
+        for i, (a, b) in enumerate(pairwise(beads))
+        if a.name == b.name == "CA"
+        and a.chain_index == b.chain_index
+        and b.residue_index == a.residue_index + 1
+    }
 
 
 def _about_bonds(system: System) -> Iterator[Motion]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
@@ -14,17 +12,13 @@ from pydantic import (
 )
 
 from ..metrics.judged import Judged, Worst, judged_js, worst_torsion
+from .base import AbstractRecord
+from .torsion_records import Plane, Torsions
 
 SetName: TypeAlias = Annotated[str, Field(pattern="^(data|reference|iid|sim)$")]
 Edges: TypeAlias = Annotated[list[FiniteFloat], Field(min_length=2)]
 Curve: TypeAlias = list[float | None]
 Element: TypeAlias = Annotated[str, Field(max_length=4)]
-
-
-class AbstractRecord(BaseModel):
-    """Part of a file; what a newer version writes besides is not an error."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Distribution(AbstractRecord):
@@ -38,44 +32,6 @@ class Distribution(AbstractRecord):
     std: float | None = None
     training_mean: float | None = None
     training_std: float | None = None
-
-
-class Torsion(AbstractRecord):
-    """One torsion or pair of them, as from `fokker.metrics.torsion_metrics`."""
-
-    js: float | None = None
-    error: float | None = None
-    floor: float | None = None
-    floor_std: float | None = None
-    ratio: float | None = None
-    ratio_error: float | None = None
-    noise: float | None = None
-
-    @property
-    def beyond(self) -> float | None:
-        """Multiple of the floor without what may be noise."""
-        return None if self.ratio is None else self.ratio - (self.noise or 0.0)
-
-
-class Torsions(AbstractRecord):
-    """All of them; `worst` is the label of one."""
-
-    motions: dict[str, Torsion]
-    worst: str | None = None
-    mean: float | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> Torsions:
-        if self.worst is not None and self.motions.get(self.worst, Torsion()).ratio is None:
-            raise ValueError(f"the worst torsion {self.worst!r} has no ratio in the table")
-        return self
-
-
-class Plane(AbstractRecord):
-    """Variables that span the plane of the metrics, and why."""
-
-    variables: list[str] = []
-    why: str = ""
 
 
 class Folding(AbstractRecord):

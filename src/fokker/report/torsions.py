@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .records import Comparison, Metrics, Torsion
+from .records import Comparison, Metrics
 from .style import pretty
+from .torsion_records import Torsion
 
 
 class TorsionTable(NamedTuple):
