@@ -16,6 +16,8 @@ long a motion is remembered, which is what matters here; no kinetics is read fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +35,8 @@ _MOST_TORSIONS = 64
 """More torsions are thinned out evenly: each has to be computed in every frame of every set."""
 
 _LAGS_A_PIECE = 20
-_FEWEST_PIECES = 8
-"""Pieces of so many lags, every second of which the fit does not see."""
+_STRETCHES = 8
+"""Stretches of pieces of so many lags; every second stretch the fit does not see."""
 
 
 class Plane(NamedTuple):
@@ -55,9 +57,9 @@ def slow_plane(system: System, context: Context) -> Plane:
         Its training frames and automatic variables.
     """
     automatic = context.automatic
-    torsions = [v for m in torsions_of(system) for v in m.variables if v.kind == "dihedral"]
+    torsions = _dihedrals([v for motion in torsions_of(system) for v in motion.variables])
     if len(automatic) < 2 or len(torsions) <= 2:
-        return Plane(automatic, "there are no other torsions to choose from")
+        return Plane(automatic, "there are no other torsions of the backbone")
     signals = [_Signal(variable, context) for variable in automatic]
     times = np.array([signal.inefficiency for signal in signals])
     if times.max() < _NO_TIME:
@@ -66,7 +68,8 @@ def slow_plane(system: System, context: Context) -> Plane:
         return Plane(_first(automatic, spread), why)
     order = np.argsort(-times, kind="stable")
     slowest = [signals[i] for i in order[:2]]
-    beads = [v.indices for v in torsions][:: -(-len(torsions) // _MOST_TORSIONS)]
+    everything = list(dict.fromkeys([*torsions, *_dihedrals(automatic)]))
+    beads = everything[:: -(-len(everything) // _MOST_TORSIONS)]
     found, why_not = _tica(context, beads, slowest, lag=max(1, round(times.max() / 4)))
     if found is not None:
         return Plane((*found.variables, *automatic), found.why)
@@ -76,6 +79,11 @@ def slow_plane(system: System, context: Context) -> Plane:
         f"({times[order[0]]:.3g} and {times[order[1]]:.3g} frames to an independent one); "
         f"{why_not}",
     )
+
+
+def _dihedrals(variables: Sequence[CollectiveVariable]) -> list[tuple[int, ...]]:
+    """Beads of the dihedrals among variables, each once."""
+    return list(dict.fromkeys(v.indices for v in variables if v.kind == "dihedral"))
 
 
 class _Signal:
@@ -111,24 +119,24 @@ def _tica(
     length = _LAGS_A_PIECE * lag
     cuts = [range(0, len(x) - length + 1, length) for x in context.segments]
     pieces = [x[i : i + length] for x, at in zip(context.segments, cuts, strict=True) for i in at]
-    if len(pieces) < _FEWEST_PIECES:
-        return None, f"the frames are too few to fit combinations of them at a lag of {lag} frames"
+    if len(pieces) < _STRETCHES:
+        return None, f"the frames are too few to fit combinations of them at a lag of {lag}"
+    unseen = np.arange(len(pieces)) * _STRETCHES // len(pieces) % 2 == 1
     try:
-        fitted = tica_of_dihedrals(context, beads, pieces[::2], lag)
+        fitted = tica_of_dihedrals(context, beads, list(compress(pieces, ~unseen)), lag)
         final = tica_of_dihedrals(context, beads, list(context.segments), lag)
     except FokkerError:
         return None, "combinations of them (TICA) need the package deeptime"
     if min(len(fitted), len(final)) < 2:
         return None, "they have no two independent combinations"
-    unseen = pieces[1::2]
     new = [
-        _memory([KINDS[v.kind].compute(x, v.indices, v.values) for x in unseen], lag)
+        _memory([KINDS[v.kind].compute(x, v.indices, v.values) for x in compress(pieces, unseen)], lag)
         for v in fitted
     ]
     old = []
     for rival in rivals:
         cut = [v[i : i + length] for v, at in zip(rival.pieces, cuts, strict=True) for i in at]
-        old.append(_memory(cut[1::2], lag))
+        old.append(_memory(list(compress(cut, unseen)), lag))
     numbers = f"{new[0]:.2f} and {new[1]:.2f} against {old[0]:.2f} and {old[1]:.2f}"
     seen = f"after {lag} frames, on frames that the fit has not seen, they keep {numbers}"
     if sum(new) <= sum(old):
