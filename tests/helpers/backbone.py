@@ -37,7 +37,7 @@ def peptide(residues: int) -> System:
 
 
 def build(phi: np.ndarray, psi: np.ndarray) -> np.ndarray:
-    """Frames, nm, of phi of the residues 2, 3, ... and psi of 1, 2, ..., each (frames, residues - 1).
+    """Frames, nm, of phi of the residues 2, 3, ... and psi of 1, 2, ..., (frames, residues - 1).
 
     Each atom is placed by the three before it; omega is pi.
     """
@@ -58,7 +58,8 @@ def build(phi: np.ndarray, psi: np.ndarray) -> np.ndarray:
                 + length[k]
                 * (
                     -np.cos(angle[k]) * along
-                    + np.sin(angle[k]) * (np.cos(turn)[:, None] * across + np.sin(turn)[:, None] * normal)
+                    + np.sin(angle[k])
+                    * (np.cos(turn)[:, None] * across + np.sin(turn)[:, None] * normal)
                 )
             )
     return np.stack(atoms, axis=1)

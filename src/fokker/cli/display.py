@@ -196,7 +196,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
 
 
 def worst_torsions(metrics: dict[str, Any]) -> list[str]:
-    """The torsion of samples and of simulation that is furthest above its floor, in one line each."""
+    """One line each for samples and simulation: the torsion furthest above its floor."""
     found = {name: worst_torsion((metrics.get(name) or {}).get("torsions")) for name in _SETS}
     return [f"{name} {worst.told()}" for name, worst in found.items() if worst is not None]
 

@@ -5,7 +5,7 @@ hard to learn. So the plane is, in this order,
 
 1. the automatic variables themselves, if there are at most two torsions to choose from;
 2. the two slowest combinations of torsions (TICA), if frames that the fit has not seen say that
-   these are slower than the two slowest automatic variables;
+   these are clearly slower than the two slowest automatic variables;
 3. the two slowest automatic variables, by their autocorrelation;
 4. the two of most spread, if the order of the frames tells nothing: they are shuffled, or so far
    apart that each is independent of the last.
@@ -35,8 +35,12 @@ _MOST_TORSIONS = 64
 """More torsions are thinned out evenly: each has to be computed in every frame of every set."""
 
 _LAGS_A_PIECE = 20
+_FEWEST_LAGS = 4
 _STRETCHES = 8
-"""Stretches of pieces of so many lags; every second stretch the fit does not see."""
+"""Stretches of pieces of about so many lags, every second of which the fit does not see."""
+
+_SLOWER = 1.1
+"""Factor that combinations have to gain; with less, names tell a reader more."""
 
 
 class Plane(NamedTuple):
@@ -60,12 +64,13 @@ def slow_plane(system: System, context: Context) -> Plane:
     torsions = _dihedrals([v for motion in torsions_of(system) for v in motion.variables])
     if len(automatic) < 2 or len(torsions) <= 2:
         return Plane(automatic, "there are no other torsions of the backbone")
-    signals = [_Signal(variable, context) for variable in automatic]
+    candidates = _candidates(system, automatic)
+    signals = [_Signal(variable, context) for variable in candidates]
     times = np.array([signal.inefficiency for signal in signals])
     if times.max() < _NO_TIME:
         spread = np.array([signal.spread for signal in signals])
         why = "most spread of the automatic variables: the order of the frames tells no time"
-        return Plane(_first(automatic, spread), why)
+        return Plane(_first(candidates, spread, automatic), why)
     order = np.argsort(-times, kind="stable")
     slowest = [signals[i] for i in order[:2]]
     everything = list(dict.fromkeys([*torsions, *_dihedrals(automatic)]))
@@ -74,16 +79,29 @@ def slow_plane(system: System, context: Context) -> Plane:
     if found is not None:
         return Plane((*found.variables, *automatic), found.why)
     return Plane(
-        _first(automatic, times),
+        _first(candidates, times, automatic),
         "slowest of the automatic variables, by their autocorrelation "
         f"({times[order[0]]:.3g} and {times[order[1]]:.3g} frames to an independent one); "
         f"{why_not}",
     )
 
 
+def _candidates(
+    system: System, automatic: tuple[CollectiveVariable, ...]
+) -> list[CollectiveVariable]:
+    """Automatic variables, and the other torsions of a molecule that is no chain of residues."""
+    known = {_either_way(variable) for variable in automatic}
+    single = [m.variables[0] for m in torsions_of(system) if len(m.variables) == 1]
+    return [*automatic, *(v for v in single if _either_way(v) not in known)]
+
+
+def _either_way(variable: CollectiveVariable) -> tuple[int, ...]:
+    return min(variable.indices, variable.indices[::-1])
+
+
 def _dihedrals(variables: Sequence[CollectiveVariable]) -> list[tuple[int, ...]]:
     """Beads of the dihedrals among variables, each once."""
-    return list(dict.fromkeys(v.indices for v in variables if v.kind == "dihedral"))
+    return list(dict.fromkeys(_either_way(v) for v in variables if v.kind == "dihedral"))
 
 
 class _Signal:
@@ -104,21 +122,20 @@ class _Signal:
 
 
 def _first(
-    variables: tuple[CollectiveVariable, ...], rank: np.ndarray
+    candidates: Sequence[CollectiveVariable],
+    rank: np.ndarray,
+    automatic: tuple[CollectiveVariable, ...],
 ) -> tuple[CollectiveVariable, ...]:
-    """The two of highest rank, then the others in their order."""
-    two = np.argsort(-rank, kind="stable")[:2].tolist()
-    others = [i for i in range(len(variables)) if i not in two]
-    return tuple(variables[i] for i in (*two, *others))
+    """The two candidates of highest rank, then what else is automatic."""
+    two = [candidates[i] for i in np.argsort(-rank, kind="stable")[:2]]
+    return (*two, *(variable for variable in automatic if variable not in two))
 
 
 def _tica(
     context: Context, beads: list[tuple[int, ...]], rivals: list[_Signal], lag: int
 ) -> tuple[Plane | None, str]:
     """Two slow components; None, and why not, if unseen frames do not say that they are slower."""
-    length = _LAGS_A_PIECE * lag
-    cuts = [range(0, len(x) - length + 1, length) for x in context.segments]
-    pieces = [x[i : i + length] for x, at in zip(context.segments, cuts, strict=True) for i in at]
+    pieces = _cut(context.segments, lag)
     if len(pieces) < _STRETCHES:
         return None, f"the frames are too few to fit combinations of them at a lag of {lag}"
     unseen = np.arange(len(pieces)) * _STRETCHES // len(pieces) % 2 == 1
@@ -129,29 +146,53 @@ def _tica(
         return None, "combinations of them (TICA) need the package deeptime"
     if min(len(fitted), len(final)) < 2:
         return None, "they have no two independent combinations"
-    new = [
-        _memory([KINDS[v.kind].compute(x, v.indices, v.values) for x in compress(pieces, unseen)], lag)
-        for v in fitted
+    kind = KINDS[fitted[0].kind]
+    components = [
+        np.stack([kind.compute(x, v.indices, v.values) for v in fitted], axis=1)
+        for x in compress(pieces, unseen)
     ]
-    old = []
-    for rival in rivals:
-        cut = [v[i : i + length] for v, at in zip(rival.pieces, cuts, strict=True) for i in at]
-        old.append(_memory(list(compress(cut, unseen)), lag))
+    new = _memory(components, lag)
+    parts = zip(*(_cut(rival.pieces, lag) for rival in rivals), strict=True)
+    old = _memory([_columns(pair) for pair in compress(parts, unseen)], lag)
     numbers = f"{new[0]:.2f} and {new[1]:.2f} against {old[0]:.2f} and {old[1]:.2f}"
-    seen = f"after {lag} frames, on frames that the fit has not seen, they keep {numbers}"
-    if sum(new) <= sum(old):
-        return None, f"combinations of torsions (TICA) are no slower: {seen}"
+    seen = (
+        f"after {lag} frames, on frames that the fit has not seen, their correlation is {numbers}"
+    )
+    if sum(new) < _SLOWER * sum(old):
+        return None, f"combinations of torsions (TICA) are hardly slower: {seen}"
     return Plane(
         final,
         f"slowest combinations of {len(beads)} torsions (TICA): {seen} of the two slowest "
-        "automatic variables",
+        "variables",
     ), ""
 
 
-def _memory(pieces: list[np.ndarray], lag: int) -> float:
-    """Autocorrelation at a lag, pieces together; 0 for what does not move."""
-    mean = np.mean(np.concatenate(pieces))
-    there = [piece - mean for piece in pieces]
-    variance = float(np.mean(np.abs(np.concatenate(there)) ** 2))
-    products = [np.real(p[:-lag] * np.conj(p[lag:])) for p in there]
-    return float(np.mean(np.concatenate(products))) / variance if variance > 0 else 0.0
+def _cut(segments: Sequence[np.ndarray], lag: int) -> list[np.ndarray]:
+    """Pieces of some lags; what is shorter than the fewest lags is left out."""
+    found: list[np.ndarray] = []
+    for segment in segments:
+        if len(segment) >= _FEWEST_LAGS * lag:
+            found += np.array_split(segment, max(1, len(segment) // (_LAGS_A_PIECE * lag)))
+    return found
+
+
+def _columns(pair: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Two variables, complex where they are angles, in real columns."""
+    columns = [part for values in pair for part in (np.real(values), np.imag(values))]
+    return np.stack(columns, axis=1)
+
+
+def _memory(pieces: list[np.ndarray], lag: int) -> tuple[float, float]:
+    """Two largest canonical correlations of frames with those a lag later; 0 where nothing moves.
+
+    The VAMP score of a plane (Wu and Noe, J. Nonlinear Sci. 30, 23 (2020)), which counts what two
+    variables share only once.
+    """
+    bases = []
+    for times in (slice(None, -lag), slice(lag, None)):
+        values = np.concatenate([piece[times] for piece in pieces])
+        u, s, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
+        bases.append(u[:, s > 1e-6 * max(float(s[0]), 1e-6)])
+    found = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
+    first, second, *_ = (*found.tolist(), 0.0, 0.0)
+    return first, second

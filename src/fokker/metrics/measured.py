@@ -16,7 +16,6 @@ from .folding import Sample, native_contacts
 from .geometry import GeometryLimits, failed_frames, lost_frames, mark_failed
 from .torsions import torsions_of
 
-
 _FRAMES = 10_000
 """Frames whose torsions are computed at a time."""
 
@@ -83,7 +82,18 @@ class Measured:
         if folded is not None and not failed.all():
             q = columns[system.collective_variables.index(folded)][~failed]
             sample = Sample(system, frames[~failed], q, kept, len(q) / slowest)
-        return Measured(frames, variables, _torsions(system, frames), failed, lost, slowest, blocks, kept, chains, sample)
+        return Measured(
+            frames,
+            variables,
+            _torsions(system, frames),
+            failed,
+            lost,
+            slowest,
+            blocks,
+            kept,
+            chains,
+            sample,
+        )
 
     @property
     def plane(self) -> Float[np.ndarray, "frames axes"]:

@@ -3,8 +3,8 @@ r"""Jensen-Shannon divergence of every torsion, each with its floor, and the wor
 The plane of two variables says little of a molecule of many: a residue that is wrong may be in
 neither. So every motion of `torsions_of` is judged by itself.
 
-The floor is by the effective number of frames. What counts for a histogram is how fast frames change
-bins, not how slow the slowest motion is: with the counts `c_bk` of bin k in block b of the frames,
+The floor is by the effective number of frames. What counts for a histogram is how fast frames
+change bins, not how slow the slowest motion is: with the counts `c_bk` of bin k in block b,
 
     g = chi^2 / ((B - 1) (K - 1)),  chi^2 = sum_bk (c_bk - e_bk)^2 / e_bk,
 
@@ -146,7 +146,7 @@ def _judged(
     z: float,
     seed: int,
 ) -> dict[str, float | None]:
-    """One row of the table; the first set is compared with the last, all but the last are pooled."""
+    """One row: the first set is compared with the last, all but the last are pooled."""
     pooled = np.sum([np.bincount(each, minlength=size) for each in bins[:-1]], axis=0)
     occupied = (pooled + np.bincount(bins[-1], minlength=size)) > 0
     occupied[-1] = True

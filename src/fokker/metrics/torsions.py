@@ -1,7 +1,7 @@
-"""Local motions of a molecule, each in one or two variables: what a model is judged by, place by place.
+"""Local motions of a molecule, each in one or two variables, that a model is judged by.
 
-They follow from the beads, their names and their bonds, so every run has them, whatever its collective
-variables are.
+They follow from the beads, their names and their bonds, so every run has them, whatever its
+collective variables are.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Motion(NamedTuple):
 def torsions_of(system: System) -> tuple[Motion, ...]:
     """Torsions of a molecule: the first of these that its beads have.
 
-    1. (phi, psi) of every residue of a peptide; of its ends, the one that there is, with the next one
-       along the chain;
+    1. (phi, psi) of every residue of a peptide; of its ends, the one that there is, with the next
+       one along the chain;
     2. of a chain of one bead a residue, the angle at a bead and the torsion about the bond to the
        next (the C-alpha map of Oldfield and Hubbard, Proteins 18, 324 (1994));
     3. one torsion about every bond between two beads that have other neighbours, hydrogen aside.

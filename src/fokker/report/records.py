@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
@@ -12,13 +14,18 @@ from pydantic import (
 )
 
 from ..metrics.judged import Judged, Worst, judged_js, worst_torsion
-from .base import AbstractRecord
 from .torsion_records import Plane, Torsions
 
 SetName: TypeAlias = Annotated[str, Field(pattern="^(data|reference|iid|sim)$")]
 Edges: TypeAlias = Annotated[list[FiniteFloat], Field(min_length=2)]
 Curve: TypeAlias = list[float | None]
 Element: TypeAlias = Annotated[str, Field(max_length=4)]
+
+
+class AbstractRecord(BaseModel):
+    """Part of a file; what a newer version writes besides is not an error."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Distribution(AbstractRecord):

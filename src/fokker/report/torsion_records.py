@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from .base import AbstractRecord
+_RECORD = ConfigDict(frozen=True, extra="ignore")
+"""What a newer version writes besides is not an error."""
 
 
-class Torsion(AbstractRecord):
+class Torsion(BaseModel):
     """One torsion or pair of them, as from `fokker.metrics.torsion_metrics`."""
+
+    model_config = _RECORD
 
     js: float | None = None
     error: float | None = None
@@ -24,8 +27,10 @@ class Torsion(AbstractRecord):
         return None if self.ratio is None else self.ratio - (self.noise or 0.0)
 
 
-class Torsions(AbstractRecord):
+class Torsions(BaseModel):
     """All of them; `worst` is the label of one."""
+
+    model_config = _RECORD
 
     motions: dict[str, Torsion]
     worst: str | None = None
@@ -38,8 +43,10 @@ class Torsions(AbstractRecord):
         return self
 
 
-class Plane(AbstractRecord):
+class Plane(BaseModel):
     """Variables that span the plane of the metrics, and why."""
+
+    model_config = _RECORD
 
     variables: list[str] = []
     why: str = ""
