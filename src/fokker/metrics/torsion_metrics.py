@@ -11,10 +11,17 @@ change bins, not how slow the slowest motion is: with the counts `c_bk` of bin k
 e the counts expected if all blocks were alike, is 1 for independent frames and else the factor by
 which the histogram scatters more than theirs. `n / g` frames are drawn for the floor.
 
-The largest of many noisy ratios is above 1 even for a perfect model. A ratio scatters by
-`sigma = floor_std / floor`; of N independent ones of a perfect model, all are below
-`1 + z sigma` in 19 of 20 cases, `z` the quantile `0.95^(1/N)` of the normal distribution. This `z
-sigma` is the `noise` of a motion, and the worst motion is that of the largest `ratio - noise`.
+The largest of many noisy ratios is above 1 even for a perfect model. What is above 1 by noise alone
+is, to second order, a sum of squares of the many ways in which bins fluctuate. Most are fast and
+alike, their sum nearly normal, with the standard deviation `s` of the floor's draws. Slow ones are
+few: what their standard deviation `t` is beyond that follows from how much the blocks are alike
+(`_slow_spread`), and the square of a single one is chi^2 of one degree of freedom. Of N independent
+ratios of a perfect model all are below `1 + noise` in 19 of 20 cases,
+
+    noise^2 = (z s)^2 + ((z'^2 - 1) t / sqrt(2))^2,
+
+with the quantile z of `0.95^(1/N)` of the normal distribution, and z' that of its magnitude. The
+worst motion is that of the largest `ratio - noise`.
 """
 
 from __future__ import annotations
@@ -42,8 +49,11 @@ of a state would be hidden, and shapes within a state are in the tables of Wasse
 CONFIDENCE = 0.95
 """Share of perfect models whose largest ratio is within the noise."""
 
-_DRAWS = 16
-"""Draws of a floor; its hundreds of bins make its mean exact to a per cent."""
+_MOST_BLOCKS = 64
+"""More are joined where each is compared with each other."""
+
+_DRAWS = 64
+"""Draws of a floor; also of its spread."""
 
 
 def torsion_metrics(
@@ -72,7 +82,7 @@ def torsion_metrics(
     motions = torsions_of(system)
     if not motions or _is_plane(system, motions):
         return None
-    z = NormalDist().inv_cdf(CONFIDENCE ** (1 / len(motions)))
+    confidence = CONFIDENCE ** (1 / len(motions))
     found: dict[str, dict[str, float | None]] = {}
     start = 0
     for motion in motions:
@@ -82,7 +92,9 @@ def torsion_metrics(
         values = [s.torsions[:, columns] for s in sets]
         edges = data_edges(np.concatenate(values[:-1]), motion.variables, BINS)
         bins = [joint_bins(v, edges, s.failed) for v, s in zip(values, sets, strict=True)]
-        found[motion.label] = _judged(bins, joint_size(edges), training, evaluated, z, seed)
+        found[motion.label] = _judged(
+            bins, joint_size(edges), training, evaluated, confidence, seed
+        )
     beyond = {
         label: row["ratio"] - (row["noise"] or 0.0)
         for label, row in found.items()
@@ -111,12 +123,15 @@ class _Histogram(NamedTuple):
         Of all frames, shape (bins,).
     drawn
         Of each draw of blocks, shape (draws, bins).
+    blocks
+        Of at most `_MOST_BLOCKS` blocks, without failed frames and blocks of these alone.
     effective
         Independent frames that would scatter as these do.
     """
 
     counts: Int[np.ndarray, " bins"]
     drawn: Float[np.ndarray, "draws bins"]
+    blocks: Float[np.ndarray, "blocks sound_bins"]
     effective: int
 
 
@@ -126,16 +141,26 @@ def _histogram(bins: np.ndarray, size: int, blocks: Blocks) -> _Histogram:
     counts = of_blocks.sum(axis=0)
     n = int(counts.sum())
     # Chains that break are no slow motion: they must not raise the floor that they are judged by.
-    sound = of_blocks[:, :-1]
-    sound = sound[:, counts[:-1] > 0].astype(np.float64)
-    sizes = sound.sum(axis=1)
-    sound, sizes = sound[sizes > 0], sizes[sizes > 0]
-    inefficiency = 1.0
-    if min(sound.shape) > 1:
-        expected = np.outer(sizes, sound.sum(axis=0) / sizes.sum())
-        freedom = (sound.shape[0] - 1) * (sound.shape[1] - 1)
-        inefficiency = float(np.sum((sound - expected) ** 2 / expected)) / freedom
-    return _Histogram(counts, drawn, max(2, round(n / max(inefficiency, 1.0))))
+    sound = of_blocks[:, :-1].astype(np.float64)
+    sound = sound[sound.sum(axis=1) > 0]
+    joined = np.add.reduceat(sound, _starts(len(sound))) if len(sound) else sound
+    return _Histogram(counts, drawn, joined, max(2, round(n / _inefficiency(sound))))
+
+
+def _starts(blocks: int) -> np.ndarray:
+    """Where groups of blocks begin, so that there are not too many."""
+    groups = min(blocks, _MOST_BLOCKS)
+    return np.arange(groups) * blocks // groups
+
+
+def _inefficiency(blocks: Float[np.ndarray, "blocks bins"]) -> float:
+    """Chi-squared of blocks against each other over its degrees of freedom, at least 1."""
+    blocks = blocks[:, blocks.sum(axis=0) > 0]
+    if min(blocks.shape) < 2:
+        return 1.0
+    expected = np.outer(blocks.sum(axis=1), blocks.sum(axis=0) / blocks.sum())
+    freedom = (blocks.shape[0] - 1) * (blocks.shape[1] - 1)
+    return max(float(np.sum((blocks - expected) ** 2 / expected)) / freedom, 1.0)
 
 
 def _judged(
@@ -143,7 +168,7 @@ def _judged(
     size: int,
     training: Measured,
     evaluated: Measured,
-    z: float,
+    confidence: float,
     seed: int,
 ) -> dict[str, float | None]:
     """One row: the first set is compared with the last, all but the last are pooled."""
@@ -159,36 +184,63 @@ def _judged(
     floor = js_floor(pooled, p.effective, q.effective, draws=_DRAWS, seed=seed)
     if floor.mean <= 0:
         return {"js": js, **dict.fromkeys(_OTHERS), "floor": floor.mean}
-    error, spread = None, floor.std / floor.mean
+    error, fast, slow = None, floor.std / floor.mean, 0.0
     widening = max(training.blocks.widening, evaluated.blocks.widening)
     if np.isfinite(widening):
         error = widening * float(np.std(jensen_shannon(p.drawn, q.drawn)))
-        spread = max(spread, widening * _null_spread(p, q))
+        if min(len(p.blocks), len(q.blocks)) > 1:
+            slow = widening * _slow_spread(p, q, fast)
+    normal = NormalDist()
+    z, of_magnitude = normal.inv_cdf(confidence), normal.inv_cdf(0.5 * (1 + confidence))
     return {
         "js": js,
         "error": error,
         "floor": floor.mean,
-        "floor_std": spread * floor.mean,
+        "floor_std": floor.mean * float(np.hypot(fast, slow)),
         "ratio": js / floor.mean,
         "ratio_error": None if error is None else error / floor.mean,
-        "noise": z * spread,
+        "noise": float(np.hypot(z * fast, (of_magnitude**2 - 1) * slow / np.sqrt(2))),
     }
 
 
 _OTHERS = ("error", "floor", "floor_std", "ratio", "ratio_error", "noise")
 
 
-def _null_spread(p: _Histogram, q: _Histogram) -> float:
-    """Relative standard deviation that JS would have if both sets were of one distribution.
+def _slow_spread(p: _Histogram, q: _Histogram, fast: float) -> float:
+    """Relative standard deviation of the noise of JS that few slow motions add to the fast one.
 
-    To second order `JS = 1/8 sum (p - q)^2 / m`, here with what the draws add to p and q alone.
+    Noise of JS is `1/8 sum d^2 / m` with the noise d of p - q. If C is the covariance of
+    `d / sqrt(m)`, its mean is tr C and its variance 2 tr C^2 (in units of 1/8 and 1/64). Both
+    follow from what blocks differ by: of B independent blocks with the deviations u, whose sum
+    is 0, `sum u_b u_b` is `(1 - 1/B) tr C`, and `sum (u_b u_c)^2` over different b and c
+
+        (1 - 1/B) [((1 - 1/B)^2 + 1/B^2) tr C^2 + (tr C)^2 / B^2],
+
+    by Isserlis' theorem for normal deviations.
     """
-    means = [each.counts / each.counts.sum() for each in (p, q)]
-    noise = [
-        each.drawn / each.drawn.sum(axis=1, keepdims=True) - mean
-        for each, mean in zip((p, q), means, strict=True)
-    ]
+    means = [each.blocks.sum(axis=0) / each.blocks.sum() for each in (p, q)]
     middle = means[0] + means[1]
     there = middle > 0
-    values = ((noise[0] - noise[1])[:, there] ** 2 / middle[there]).sum(axis=1)
-    return float(np.std(values) / np.mean(values)) if values.any() else 0.0
+    white = [
+        (each.blocks - each.blocks.sum(axis=1, keepdims=True) * mean)[:, there]
+        / (each.blocks.sum() * np.sqrt(middle[there]))
+        for each, mean in zip((p, q), means, strict=True)
+    ]
+    traces, squares = zip(*(_moments(u) for u in white), strict=True)
+    kept = np.prod([1 - 1 / len(u) for u in white])
+    both = float(np.sum((white[0] @ white[1].T) ** 2)) / kept
+    if not sum(traces) > 0:
+        return 0.0
+    variance = 2 * (sum(squares) + 2 * both) / sum(traces) ** 2
+    return float(np.sqrt(max(variance - fast**2, 0.0)))
+
+
+def _moments(white: Float[np.ndarray, "blocks bins"]) -> tuple[float, float]:
+    """Trace of C and of its square."""
+    n = len(white)
+    products = white @ white.T
+    own = np.diag(products)
+    trace = float(own.sum()) / (1 - 1 / n)
+    others = float(np.sum(products**2) - np.sum(own**2)) / (1 - 1 / n)
+    square = (others - trace**2 / n**2) / ((1 - 1 / n) ** 2 + 1 / n**2)
+    return trace, max(square, 0.0)
