@@ -52,7 +52,7 @@ CONFIDENCE = 0.95
 _MOST_BLOCKS = 64
 """More are joined where each is compared with each other."""
 
-_DRAWS = 64
+_DRAWS = 32
 """Draws of a floor; also of its spread."""
 
 
