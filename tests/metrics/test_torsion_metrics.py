@@ -105,7 +105,9 @@ def test_the_noise_of_slow_perfect_torsions_is_what_is_said_of_it():
         found = judged(residues, *two)
         ratios += [row["ratio"] for row in found["motions"].values()]
         spreads += [row["floor_std"] / row["floor"] for row in found["motions"].values()]
-        blamed += worst_torsion(found).beyond > content.AT_FLOOR
+        worst = worst_torsion(found)
+        assert worst is not None
+        blamed += worst.beyond > content.AT_FLOOR
     n = len(ratios)
     assert np.mean(ratios) == pytest.approx(1, abs=4 * np.std(ratios) / np.sqrt(n))
     # The square of one normal number has kurtosis 15: the variance of n of these is known to 14/n.
