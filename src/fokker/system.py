@@ -128,6 +128,9 @@ class System(Options):
     kT: float = Field(gt=0, description="thermal energy, kJ/mol (or the potential's unit)")
     bonds: tuple[tuple[int, int], ...] = ()
     collective_variables: tuple[CollectiveVariable, ...] = ()
+    plane: str = Field(
+        default="", description="why the first two collective variables span that of the metrics"
+    )
     histogram_bins: int = Field(default=64, ge=2, description="bins per axis of the JS histogram")
     length_unit: str = "nm"
     centred: bool = Field(

@@ -29,7 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import FokkerError
-from ..metrics.judged import judged_js
+from ..metrics.judged import judged_js, worst_torsion
 from ..runtime import parallel
 from ..runtime.interruption import Interrupted, Stop
 
@@ -193,6 +193,15 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
                     f"{row['failed_fraction']:.2%}",
                 )
     return table
+
+
+def worst_torsions(metrics: dict[str, Any]) -> list[str]:
+    """One line each for samples and simulation: the torsion furthest above its floor."""
+    found = {name: worst_torsion((metrics.get(name) or {}).get("torsions")) for name in _SETS}
+    return [f"{name} {worst.told()}" for name, worst in found.items() if worst is not None]
+
+
+_SETS = ("iid", "sim")
 
 
 def few_chains(metrics: dict[str, Any]) -> str | None:

@@ -118,6 +118,8 @@ def _facts(found: dict[str, Any]) -> Table:
         f"{found['correlation_time']:,.1f} frames to an independent one: about "
         f"{found['effective_frames']:,.0f} independent training frames",
     )
+    plane = found["plane"]
+    table.add_row("plane", f"{', '.join(plane['variables'])}: {plane['why']}".lstrip(": "))
     chiral = ", ".join(found["chiral_centres"]) or "none"
     table.add_row("chirality", chiral)
     return table

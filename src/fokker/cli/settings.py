@@ -90,7 +90,8 @@ Variables = Annotated[
     list[str] | None,
     typer.Option(
         "--cv",
-        help="Collective variable; the first two span the plane of the metrics. 'phi ALA2', "
+        help="Collective variable; the first two span the plane of the metrics, by default the "
+        "slowest motions. 'phi ALA2', "
         "'distance ALA1-CA ALA5-CA', end-to-end, radius-of-gyration, 'rmsd FILE', "
         "'native-contacts FILE', tica. Repeatable.",
     ),

@@ -8,7 +8,15 @@ from typing import Any
 
 from ..errors import FokkerError
 from ..runtime.interruption import Stop
-from .display import Bar, console, few_chains, metrics_table, molecules_table, monitor
+from .display import (
+    Bar,
+    console,
+    few_chains,
+    metrics_table,
+    molecules_table,
+    monitor,
+    worst_torsions,
+)
 
 
 def targets(run: Path, topology: Path | None) -> tuple[Path, ...]:
@@ -174,6 +182,8 @@ def do_evaluate(
             on_note=lambda text: console.print(f"note: {text}"),
         )
     console.print(metrics_table(metrics))
+    for line in worst_torsions(metrics):
+        console.print(line)
     if note := few_chains(metrics):
         console.print(note)
     console.print(f"metrics: {run / 'metrics.json'}")

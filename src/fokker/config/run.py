@@ -50,7 +50,8 @@ class MoleculeOptions(Options):
         description="atoms, alpha-carbons, residues (centres of mass), or the path of a TOML file",
     )
     collective_variables: tuple[VariableChoice, ...] = Field(
-        default=(), description="the first two span the plane of the metrics; empty: automatic"
+        default=(),
+        description="the first two span the plane of the metrics; empty: slowest motions",
     )
     temperature: float = Field(gt=0, description="K")
     stride: int = Field(default=1, ge=1, description="keep every n-th frame")

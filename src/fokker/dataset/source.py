@@ -25,6 +25,7 @@ from ..trajectory import (
 from ..variables import Context, choose
 from .frames import Dataset, Scaling, prepare, split_blocks
 from .generated import GENERATED, generated_file
+from .slow_plane import Plane, slow_plane
 
 MIN_TRAINING_FRAMES = 100
 
@@ -89,10 +90,15 @@ def load_trajectory(
         return load_toy(options.name, seed=0)
     given = system or bare_system(options)
     trajectory = _read(options, given, min_frames)
-    if system is not None or not options.collective_variables:
+    if system is not None:
         return trajectory
-    chosen = choose(options.collective_variables, _context(options, trajectory))
-    return replace(trajectory, system=given.model_copy(update={"collective_variables": chosen}))
+    context = _context(options, trajectory)
+    if options.collective_variables:
+        plane = Plane(choose(options.collective_variables, context), "chosen by the user")
+    else:
+        plane = slow_plane(given, context)
+    found = {"collective_variables": plane.variables, "plane": plane.why}
+    return replace(trajectory, system=given.model_copy(update=found))
 
 
 def _read(options: MoleculeOptions, system: System, min_frames: int) -> Trajectory:

@@ -40,10 +40,13 @@ from .geometry import (
     lost_frames,
     mark_failed,
 )
-from .judged import Judged, judged_js
+from .judged import Judged, Worst, judged_js, worst_torsion
 from .noise import js_noise
+from .plane import plane_of
 from .summary import compare, evaluate
 from .temperature import Temperature, kinetic_temperature
+from .torsion_metrics import torsion_metrics
+from .torsions import Motion, torsions_of
 from .wasserstein import wasserstein_1d
 
 __all__ = [
@@ -53,7 +56,9 @@ __all__ = [
     "FreeEnergy2D",
     "GeometryLimits",
     "Judged",
+    "Motion",
     "Temperature",
+    "Worst",
     "angle",
     "chiral_centres",
     "chirality",
@@ -87,13 +92,17 @@ __all__ = [
     "lost_frames",
     "mark_failed",
     "native_contacts",
+    "plane_of",
     "pmf_bins",
     "pmf_error",
     "pmf_floor",
     "pmf_size",
     "slowest_inefficiency",
     "statistical_inefficiency",
+    "torsion_metrics",
+    "torsions_of",
     "triple_product",
     "wasserstein_1d",
     "wasserstein_floor",
+    "worst_torsion",
 ]

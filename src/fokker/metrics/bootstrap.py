@@ -141,7 +141,7 @@ def histogram_error(
     occupied, joint = np.unique(np.concatenate([training[0], evaluated[0]]), return_inverse=True)
     parts = joint[: len(training[0])], joint[len(training[0]) :]
     p, q = (
-        _drawn_counts(bins, blocks, len(occupied))
+        drawn_counts(bins, blocks, len(occupied))[1]
         for bins, (_, blocks) in zip(parts, (training, evaluated), strict=True)
     )
     return _widened(metric(p, q), training[1], evaluated[1])
@@ -172,7 +172,7 @@ def wasserstein_error(
     parts = cells[: len(training[0])], cells[len(training[0]) :]
     cumulative = []
     for bins, (_, blocks) in zip(parts, (training, evaluated), strict=True):
-        counts = _drawn_counts(bins, blocks, _CELLS)
+        counts = drawn_counts(bins, blocks, _CELLS)[1]
         cumulative.append(np.cumsum(counts, axis=1) / counts.sum(axis=1, keepdims=True))
     difference = cumulative[0] - cumulative[1]
     if period is not None:
@@ -223,11 +223,23 @@ def _widened(values: Float[np.ndarray, " draws"], *sets: Blocks) -> float:
     return max(blocks.widening for blocks in sets) * float(np.std(values))
 
 
-def _drawn_counts(bins: np.ndarray, blocks: Blocks, size: int) -> np.ndarray:
-    """Histogram of each draw, shape (draws, size)."""
+def drawn_counts(
+    bins: Int[np.ndarray, " frames"], blocks: Blocks, size: int
+) -> tuple[Int[np.ndarray, "blocks bins"], Float32[np.ndarray, "draws bins"]]:
+    """Histogram of each block, and of each draw.
+
+    Parameters
+    ----------
+    bins
+        Bin of each frame, from 0.
+    blocks
+        Of the frames.
+    size
+        Number of bins.
+    """
     n_blocks = blocks.drawn.shape[1]
-    counts = np.bincount(blocks.index * size + bins, minlength=n_blocks * size)
+    flat = np.bincount(blocks.index * size + bins, minlength=n_blocks * size)
+    counts = flat.reshape(n_blocks, size)
     # Not `@`: the threads of a BLAS cost far more than they gain at this size. Single precision
     # holds counts up to 2^24 exactly.
-    table = counts.reshape(n_blocks, size).astype(np.float32)
-    return np.einsum("db,bk->dk", blocks.drawn, table)
+    return counts, np.einsum("db,bk->dk", blocks.drawn, counts.astype(np.float32))

@@ -8,11 +8,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..system import CollectiveVariable, System
+from ..variables import KINDS
 from .bootstrap import Blocks, blocks_of
 from .collective_variables import compute
 from .correlation import statistical_inefficiency
 from .folding import Sample, native_contacts
 from .geometry import GeometryLimits, failed_frames, lost_frames, mark_failed
+from .torsions import torsions_of
+
+_FRAMES = 10_000
+"""Frames whose torsions are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Measured:
         Shape (frames, beads, dim), nm; NaN where a frame failed.
     variables
         Collective variables, shape (frames, variables); NaN where a frame failed.
+    torsions
+        Variables of `torsions_of`, one motion after another, shape (frames, torsions).
     failed, lost
         Frames that failed, and those of them that hold no structure.
     inefficiency
@@ -39,6 +46,7 @@ class Measured:
 
     frames: Float[np.ndarray, "frames beads dim"]
     variables: Float[np.ndarray, "frames variables"]
+    torsions: Float[np.ndarray, "frames torsions"]
     failed: Bool[np.ndarray, " frames"]
     lost: Bool[np.ndarray, " frames"]
     inefficiency: float
@@ -74,7 +82,18 @@ class Measured:
         if folded is not None and not failed.all():
             q = columns[system.collective_variables.index(folded)][~failed]
             sample = Sample(system, frames[~failed], q, kept, len(q) / slowest)
-        return Measured(frames, variables, failed, lost, slowest, blocks, kept, chains, sample)
+        return Measured(
+            frames,
+            variables,
+            _torsions(system, frames),
+            failed,
+            lost,
+            slowest,
+            blocks,
+            kept,
+            chains,
+            sample,
+        )
 
     @property
     def plane(self) -> Float[np.ndarray, "frames axes"]:
@@ -85,6 +104,21 @@ class Measured:
     def effective(self) -> float:
         """Number of independent frames among those that did not fail."""
         return float(np.sum(~self.failed)) / self.inefficiency
+
+
+def _torsions(
+    system: System, frames: Float[np.ndarray, "frames beads dim"]
+) -> Float[np.ndarray, "frames torsions"]:
+    """NaN where a frame, as it is given, holds no positions."""
+    wanted = [variable for motion in torsions_of(system) for variable in motion.variables]
+    found = np.empty((len(frames), len(wanted)), np.float32, order="F")
+    for start in range(0, len(frames) if wanted else 0, _FRAMES):
+        # bead by bead in memory: each is read several times
+        block = np.ascontiguousarray(np.moveaxis(frames[start : start + _FRAMES], 1, 0))
+        for column, variable in enumerate(wanted):
+            values = KINDS[variable.kind].compute(np.moveaxis(block, 0, 1), variable.indices, ())
+            found[start : start + _FRAMES, column] = values
+    return found
 
 
 def period_of(variable: CollectiveVariable) -> float | None:

@@ -35,6 +35,13 @@ KEYS = (
 )
 
 
+def plane_of(system: System) -> dict[str, Any]:
+    """`variables`: names of the axes of the plane; `why` they are these."""
+    names = [variable.name for variable in system.collective_variables[:2]]
+    default = "the first of the collective variables" if names else "no collective variables"
+    return {"variables": names, "why": system.plane or default}
+
+
 def plane_metrics(
     system: System, training: Measured, evaluated: Measured, reference: Measured | None, seed: int
 ) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from .folding import folding, folding_threshold
 from .geometry import GeometryLimits, chirality, labels
 from .measured import Measured, period_of
 from .plane import plane_metrics
+from .torsion_metrics import torsion_metrics
 
 
 def compare(
@@ -64,8 +65,8 @@ def compare(
         `_bootstrap_error`; `js_data_noise` and `js_noise` are what of them above their floor the
         chains of a simulation make by being few, None if a frame failed; `js_standard_error`;
         `correlation_time` (frames of a chain to an independent one, by the slowest collective
-        variable), `effective_frames`, and both again for
-        the training frames; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
+        variable), `effective_frames`, and both again for the training frames; `torsions`, as from
+        `torsion_metrics`; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
         by label of `w1`, `w1_error` (block bootstrap), `w1_relative` (to the training standard
         deviation), `floor` (of w1), `mean`, `std`, `training_mean`, `training_std`; `chirality`,
         the fraction of frames with the chirality of the training data;
@@ -177,6 +178,7 @@ def _compare(
         "training_correlation_time": training.inefficiency,
         "training_effective_frames": training.effective,
         **plane_metrics(system, training, evaluated, reference, seed),
+        "torsions": torsion_metrics(system, training, evaluated, reference, seed),
         "bonds": table(system.bonds, distance),
         "angles": table(system.angles, angle),
         "chirality": chirality(system, training.frames, evaluated.frames),

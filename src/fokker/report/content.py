@@ -71,8 +71,9 @@ def verdict(metrics: Metrics, run: Run) -> Verdict:
     """Judge a run by how far it is above the floor and by everything that failed."""
     sets = _sets(metrics)
     ratios = [c.judged.ratio for c in sets.values()]
+    ratios += [c.worst.beyond for c in sets.values() if c.worst]
     levels = [level(ratio) for ratio in ratios if ratio is not None]
-    facts = [_js_fact(name, comparison) for name, comparison in sets.items()]
+    facts = [fact for name, comparison in sets.items() for fact in _js_facts(name, comparison)]
     if metrics.sim is None:
         facts.append("no simulation yet" if metrics.iid else "no samples and no simulation yet")
     failures, worst_failure = _failures(sets, run)
@@ -208,12 +209,13 @@ def _sets(metrics: Metrics) -> dict[str, Comparison]:
     return {name: comparison for name, comparison in named.items() if comparison is not None}
 
 
-def _js_fact(name: str, comparison: Comparison) -> str:
-    found = comparison.judged
+def _js_facts(name: str, comparison: Comparison) -> list[str]:
+    found, worst = comparison.judged, comparison.worst
+    told = [f"{name} {pretty(worst.told())}"] if worst else []
     if found.js is None:
-        return f"{name}: no collective variables, so no JS"
+        return [f"{name}: no collective variables, so no JS", *told]
     above = "" if found.ratio is None else f" = {ratio(found.ratio)} floor"
-    return f"{name} JS {number(found.js)}{above}"
+    return [f"{name} JS {number(found.js)}{above}", *told]
 
 
 def _failures(sets: Mapping[str, Comparison], run: Run) -> tuple[list[str], str]:

@@ -12,7 +12,8 @@ from . import contacts, content, figures, formats, sketch
 from .reading import read_config, read_json, read_training
 from .records import Comparison, Metrics, Plots, Run, TrainingStep
 from .scene import policy, scene
-from .style import Picture, file_names
+from .style import Picture, file_names, pretty
+from .torsions import torsion_table
 
 FIGURE_NAMES = (
     "surfaces",
@@ -107,6 +108,7 @@ def render(
         formats.percent,
         formats.duration,
         content.level,
+        pretty,
     ):
         environment.filters[function.__name__] = function
     moving = scene(plots)
@@ -124,6 +126,7 @@ def render(
         tiles=content.tiles(metrics, run, steps),
         temperature=content.temperature_tile(run),
         tables=content.tables(metrics, plots),
+        torsions=torsion_table(metrics),
         chirality=content.chirality(metrics),
         chirality_sets=content.set_names(metrics),
         comparisons=_comparisons(metrics),

@@ -13,7 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from ..metrics.judged import Judged, judged_js
+from ..metrics.judged import Judged, Worst, judged_js, worst_torsion
+from .torsion_records import Plane, Torsions
 
 SetName: TypeAlias = Annotated[str, Field(pattern="^(data|reference|iid|sim)$")]
 Edges: TypeAlias = Annotated[list[FiniteFloat], Field(min_length=2)]
@@ -94,6 +95,12 @@ class Comparison(AbstractRecord):
     collective_variables: dict[str, Distribution] = {}
     chirality: dict[str, float | None] = {}
     folding: Folding | None = None
+    torsions: Torsions | None = None
+
+    @property
+    def worst(self) -> Worst | None:
+        """The torsion that is furthest above its floor."""
+        return worst_torsion(self.torsions.model_dump() if self.torsions else None)
 
     @property
     def judged(self) -> Judged:
@@ -113,6 +120,7 @@ class Metrics(AbstractRecord):
     """metrics.json, as from `fokker.metrics.evaluate`."""
 
     against: str | None = None
+    plane: Plane | None = None
     iid: Comparison | None = None
     sim: Comparison | None = None
     reference: Held | None = None

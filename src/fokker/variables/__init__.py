@@ -19,7 +19,7 @@ from .native_contacts import NativeContactsChoice
 from .radius_of_gyration import RadiusOfGyrationChoice
 from .rmsd import RMSDChoice
 from .selection import choose, parse_choice
-from .tica import TICAChoice
+from .tica import TICAChoice, tica_of_dihedrals
 
 VariableChoice: TypeAlias = Annotated[
     AutomaticChoice
@@ -54,5 +54,6 @@ __all__ = [
     "separation",
     "separations",
     "sweep",
+    "tica_of_dihedrals",
     "triple_product",
 ]

@@ -79,14 +79,19 @@ def _angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
     u, v, w = b - a, c - b, d - c
-    vw = np.cross(v, w)
-    sine = np.linalg.norm(v, axis=-1) * _dot(u, vw)
-    return np.arctan2(sine, _dot(np.cross(u, v), vw))
+    uv, vw = _cross(u, v), _cross(v, w)
+    return np.arctan2(np.sqrt(_dot(v, v)) * _dot(u, vw), _dot(uv, vw))
 
 
 def _triple_product(centre: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     u, v, w = ((bead - centre) / _norm(bead - centre) for bead in (a, b, c))
     return _dot(u, np.cross(v, w))
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # `np.cross` moves axes about and takes several times as long
+    (ax, ay, az), (bx, by, bz) = a.T, b.T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:

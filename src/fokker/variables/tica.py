@@ -6,9 +6,11 @@ neither the data nor `deeptime`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 from pydantic import Field
 
 from ..errors import FokkerError
@@ -95,13 +97,53 @@ class TICAChoice(AbstractChoice):
                 f"longer than the lag of {self.lag} frames; choose other features or a shorter lag."
             )
         weights, offsets = _fit(pieces, self.lag, self.components)
-        indices = tuple(i for group in groups for i in group)
-        return tuple(
-            finished(context, f"TICA {k + 1}", kind, indices, (offset, *column))
-            for k, (column, offset) in enumerate(
-                zip(weights.T.tolist(), offsets.tolist(), strict=True)
-            )
-        )
+        return _components(context, kind, groups, weights, offsets)
+
+
+def tica_of_dihedrals(
+    context: Context,
+    quads: Sequence[tuple[int, ...]],
+    pieces: Sequence[Float[np.ndarray, "_frames beads 3"]],
+    lag: int,
+    components: int = 2,
+) -> tuple[CollectiveVariable, ...]:
+    """Slow components of given dihedrals, as `TICAChoice` has them of all.
+
+    Parameters
+    ----------
+    context
+        Of the molecule, for the limits of the variables.
+    quads
+        Four beads of each dihedral.
+    pieces
+        Frames to fit, without gaps in time; those that are no longer than the lag have no say.
+    lag
+        In frames.
+    components
+        At most so many.
+
+    Raises
+    ------
+    FokkerError
+        If deeptime is not installed.
+    """
+    features = [_cosines_and_sines(x, list(quads)) for x in pieces if len(x) > lag]
+    weights, offsets = _fit(features, lag, components)
+    return _components(context, "tica-dihedrals", quads, weights, offsets)
+
+
+def _components(
+    context: Context,
+    kind: str,
+    groups: Sequence[tuple[int, ...]],
+    weights: np.ndarray,
+    offsets: np.ndarray,
+) -> tuple[CollectiveVariable, ...]:
+    indices = tuple(i for group in groups for i in group)
+    return tuple(
+        finished(context, f"TICA {k + 1}", kind, indices, (offset, *column))
+        for k, (column, offset) in enumerate(zip(weights.T.tolist(), offsets.tolist(), strict=True))
+    )
 
 
 def _fit(pieces: list[np.ndarray], lag: int, components: int) -> tuple[np.ndarray, np.ndarray]:

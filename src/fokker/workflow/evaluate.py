@@ -17,6 +17,7 @@ from ..dataset.frames import centre
 from ..dataset.source import dataset_of, load_reference, load_trajectory
 from ..errors import FokkerError
 from ..metrics import evaluate as compare_sets
+from ..metrics import plane_of
 from ..report import Chains, gather
 from ..run.folder import write_atomically
 from ..run.loaded import LoadedRun, load_run
@@ -56,8 +57,8 @@ def evaluate(
     -------
     dict
         `iid` and `sim` against the training frames or a molecule's own; `against` says which and,
-        of many molecules, what these were for: `training`, `validation` or `test`. `reference`:
-        against the reference frames.
+        of many molecules, what these were for: `training`, `validation` or `test`. `plane`: which
+        variables span the plane of the metrics, and why. `reference`: against the reference frames.
         `residual`: the Fokker-Planck residual against time.
 
     Raises
@@ -100,6 +101,7 @@ def evaluate(
         "system": system.name,
         "method": loaded.config.method,
         "against": baseline.name,
+        "plane": plane_of(system),
         "files": {name: path.name for name, path in given.items()},
         **tables,
         "residual": residual,

@@ -16,6 +16,7 @@ from ..metrics import (
     chiral_centres,
     compute,
     distance,
+    plane_of,
     slowest_inefficiency,
     statistical_inefficiency,
 )
@@ -45,7 +46,8 @@ def inspect(
         residue, number of beads), `beads` (label, element, mass in amu, source atoms), `bonds`
         (mean, std, min and max length in nm), `temperature` (K), `kT` (kJ/mol), `frames`, `box`
         (edge lengths in nm of the first frame, or None), `correlation_time` (frames to an
-        independent one, slowest collective variable), `effective_frames`, `collective_variables`,
+        independent one, slowest collective variable), `effective_frames`, `plane` (the
+        variables that span that of the metrics, and why), `collective_variables`,
         `chiral_centres`, `training_frames`, `validation_frames`, `warnings`.
 
     Raises
@@ -82,6 +84,7 @@ def inspect(
         "validation_frames": len(validation),
         "correlation_time": inefficiency,
         "effective_frames": effective,
+        "plane": plane_of(system),
         "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
         "chiral_centres": [system.labels[c[0]] for c in chiral_centres(system, frames)],
         "warnings": [
