@@ -21,6 +21,7 @@ from .display import console, told
 from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weights
 from .files import repeated
 from .inspect import inspect
+from .likelihood import likelihood
 from .settings import configuration
 from .work import (
     do_evaluate,
@@ -156,6 +157,10 @@ def sample(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="XTC, DCD or NPY; default RUN/samples.xtc.")
     ] = None,
+    sampler: settings.Sampler = None,
+    bias: settings.Bias = None,
+    center: settings.Center = None,
+    k: settings.Stiffness = None,
     change: settings.Changes = None,
     seed: settings.Seed = None,
     resume: settings.Resume = False,
@@ -163,11 +168,16 @@ def sample(
 ) -> None:
     """Draw independent equilibrium samples.
 
+    `--sampler annealed` draws from the very density that the simulation has, at some more cost, and
+    says how many independent samples they are worth. With `--bias` it draws near a value of a
+    collective variable; `NAME.weights.npy` beside the samples leads back to equilibrium.
+
     Keys for `--set` are those of the `sampling` table, with or without its name, for example
     `-s sampler.steps=60` or `-s sampling.sampler.name=euler-maruyama`.
     """
     stop = _stop()
     with told(stop, _again()):
+        change = settings.sampling_changes(sampler, bias, center, k) + list(change or ())
         folders = targets(run, topology)
         one_file(out, folders)
         for folder in folders:
@@ -247,6 +257,10 @@ def evaluate(
         if topology is None and is_many(run):
             do_summary(run, folders)
 
+
+app.command(
+    epilog="**Example:** `fokker likelihood runs/ala md.xtc -o log-density.csv`",
+)(likelihood)
 
 app.command(
     epilog="**Example:** `fokker inspect molecule -f md.xtc -p md.pdb --temperature 300`",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +24,26 @@ System = Annotated[
 ]
 Method = Annotated[str, typer.Option("--method", "-m", help="Method preset.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(help="dpm-solver, annealed, euler-maruyama or probability-flow."),
+]
+Bias = Annotated[
+    str | None,
+    typer.Option(
+        help="Collective variable that a harmonic bias k/2 (value - center)^2 is on, by name, such "
+        "as 'phi ALA2', or as for --cv. Needs --center and --k; takes the annealed sampler.",
+        metavar="NAME",
+    ),
+]
+Center = Annotated[
+    str | None,
+    typer.Option(help="Centre of the bias, with its unit: 60deg, 1.05rad, 0.5nm.", metavar="VALUE"),
+]
+Stiffness = Annotated[
+    float | None,
+    typer.Option("--k", min=0.0, help="Stiffness of the bias, kJ/mol/rad^2 or kJ/mol/nm^2."),
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -231,3 +253,38 @@ def _need_folder(system: str, given: dict[str, Any]) -> None:
                 f"system `{system}` needs --{key}; for example fokker run molecules --folder data "
                 "--test others --temperature 300."
             )
+
+
+_UNITS = {"deg": math.pi / 180.0, "rad": 1.0, "nm": 1.0, "": 1.0}
+_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(deg|rad|nm|)\s*")
+
+
+def sampling_changes(
+    sampler: str | None, bias: str | None, center: str | None, k: float | None
+) -> list[str]:
+    """Settings of the `sampling` table that the options of `fokker sample` stand for.
+
+    Raises
+    ------
+    FokkerError
+        If a bias is incomplete, or its centre is no quantity.
+    """
+    if bias is None:
+        if center is not None or k is not None:
+            raise FokkerError("--center and --k are of a bias; name its variable with --bias.")
+        return [] if sampler is None else [f"sampler.name={sampler}"]
+    if center is None or k is None:
+        raise FokkerError(f"--bias {bias!r} needs --center and --k, such as --center 60deg --k 5.")
+    quantity = _QUANTITY.fullmatch(center)
+    if quantity is None:
+        raise FokkerError(
+            f"--center {center!r} is not a quantity; write a number with deg, rad or nm, such as "
+            "60deg."
+        )
+    value = float(quantity[1]) * _UNITS[quantity[2]]
+    return [
+        f"sampler.name={sampler or 'annealed'}",
+        f"bias.variable={bias}",
+        f"bias.center={value!r}",
+        f"bias.k={k!r}",
+    ]

@@ -2,6 +2,7 @@
 
 from .run import (
     EMBEDDED,
+    BiasOptions,
     Config,
     ExpertOptions,
     MoleculeOptions,
@@ -18,6 +19,7 @@ __all__ = [
     "EMBEDDED",
     "T_MIN",
     "AbstractSimulatingOptions",
+    "BiasOptions",
     "Config",
     "ExpertOptions",
     "MoleculeOptions",

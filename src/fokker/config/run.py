@@ -164,12 +164,33 @@ class ExpertOptions(Options):
         return self
 
 
+class BiasOptions(Options):
+    """A harmonic bias `k/2 (value - center)^2` on a collective variable."""
+
+    variable: str = Field(
+        description="name of one of the system, or words such as `distance ALA1-CA ALA5-CA`"
+    )
+    center: float = Field(description="rad, nm or the system's own unit")
+    k: float = Field(gt=0, description="kJ/mol (or the system's own unit) per that squared")
+
+
 class SamplingOptions(Options):
     """Independent samples."""
 
     n: int = Field(default=20_000, ge=1, lt=MANY, description="samples")
     batch_size: int = Field(default=4096, ge=1, lt=MANY, description="samples at a time")
     sampler: SamplerOptions
+    bias: BiasOptions | None = Field(
+        default=None, description="tilts the density; needs the annealed sampler"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_tilted(self) -> SamplingOptions:
+        if self.bias is not None and self.sampler.name != "annealed":
+            raise ValueError(
+                f'a bias needs sampler.name = "annealed", this one is "{self.sampler.name}"'
+            )
+        return self
 
 
 class SimulationOptions(Options):

@@ -12,6 +12,7 @@ from .generate import generate, generate_weighted
 from .path import AbstractPath, EnergyPath
 from .probability_flow import ProbabilityFlow, ProbabilityFlowOptions
 from .reverse import ReverseProcess
+from .tilt import HarmonicBias, TiltedPath
 
 SamplerOptions = Annotated[
     DPMSolverOptions | AnnealedOptions | EulerMaruyamaOptions | ProbabilityFlowOptions,
@@ -28,12 +29,14 @@ __all__ = [
     "EnergyPath",
     "EulerMaruyama",
     "EulerMaruyamaOptions",
+    "HarmonicBias",
     "Island",
     "ProbabilityFlow",
     "ProbabilityFlowOptions",
     "ReverseProcess",
     "SamplerOptions",
     "Schedule",
+    "TiltedPath",
     "generate",
     "generate_weighted",
     "solve",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..errors import FokkerError
+from ..run.folder import write_atomically
 from ..run.weights import write_weights
 from ..sampler import Island
 
@@ -39,11 +42,45 @@ def sound(rows: Any) -> tuple[dict[str, float], ...]:
     return tuple({name: float(row[name]) for name in _COLUMNS} for row in rows)
 
 
-def save_weights(samples: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Weigh the frames of each island by its normalisation."""
-    log_weight = np.concatenate([np.full(int(row["n"]), row["log_normalisation"]) for row in rows])
+def save_weights(
+    samples: Path,
+    rows: Sequence[dict[str, float]],
+    tilts: Float[np.ndarray, " frames"] | None = None,
+) -> None:
+    """Weigh the frames of each island by its normalisation, and each back from its tilt."""
+    islands = [np.full(int(row["n"]), row["log_normalisation"]) for row in rows]
+    log_weight = np.concatenate(islands) + (0.0 if tilts is None else tilts)
     weight = np.exp(log_weight - log_weight.max())
     write_weights(samples, weight / weight.mean())
+
+
+class Tilts:
+    """What the bias of each frame is, kept beside a file of samples until it is finished."""
+
+    def __init__(self, samples: Path):
+        self._file = samples.with_name(f".{samples.name}.tilts.npy")
+
+    def add(self, values: Float[np.ndarray, " frames"], after: int) -> Float[np.ndarray, " all"]:
+        """Put values behind the first so many, and return all.
+
+        Raises
+        ------
+        FokkerError
+            If the file is not there or was cut.
+        """
+        before = np.empty(0)
+        if after:
+            try:
+                before = np.load(self._file, allow_pickle=False)[:after]
+            except (OSError, ValueError, EOFError) as error:
+                raise FokkerError(
+                    f"{self._file}: cannot be read; sample again with --overwrite."
+                ) from error
+        values = np.concatenate([before, values])
+        content = io.BytesIO()
+        np.save(content, values, allow_pickle=False)
+        write_atomically(self._file, content.getvalue())
+        return values
 
 
 def pooled(rows: Sequence[dict[str, float]]) -> dict[str, float | int]:

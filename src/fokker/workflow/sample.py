@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from ..sampler import Annealed, EnergyPath, ReverseProcess, generate, generate_w
 from ..trajectory import FrameWriter, check_output_path
 from ..types import Key
 from . import islands
+from .tilting import tilted
 
 SAMPLING_STREAM, SIMULATION_STREAM = 2, 3
 """Streams of a run's seed; training has the one below."""
@@ -103,10 +104,13 @@ def sample(
             stack.enter_context(writer)
         key = jax.random.fold_in(jax.random.key(seed), SAMPLING_STREAM)
         stream = _stream(loaded, options, n, key, first.batch, on_progress)
-        for batch, (frames, row) in enumerate(stream, start=first.batch + 1):
+        tilts: Float[np.ndarray, " frames"] | None = None
+        for batch, (frames, row, tilt) in enumerate(stream, start=first.batch + 1):
             finished = batch * options.batch_size >= n
             if writer is not None:
                 writer.write(loaded.scaling.invert(frames))
+                if tilt is not None:
+                    tilts = islands.Tilts(target).add(tilt, (batch - 1) * options.batch_size)
                 last = _Position(
                     batch,
                     writer.n_bytes,
@@ -118,10 +122,18 @@ def sample(
             if parallel.anywhere(stop is not None and stop()) and not finished:
                 raise Interrupted
         if last.islands and parallel.is_primary():
-            islands.save_weights(target, last.islands)
+            islands.save_weights(target, last.islands, tilts)
             on_note(islands.sentence(islands.pooled(last.islands)))
         _note(loaded, target, settings, last, options.sampler.build().evaluations)
     return target
+
+
+class _Batch(NamedTuple):
+    """Frames, scaled; what is recorded of them if they are an island; the bias of each, kT."""
+
+    frames: Float[np.ndarray, "frames beads dim"]
+    row: dict[str, float] | None = None
+    tilt: Float[np.ndarray, " frames"] | None = None
 
 
 def _stream(
@@ -131,8 +143,8 @@ def _stream(
     key: Key,
     first_batch: int,
     on_batch: Callable[[int, int], None],
-) -> Iterator[tuple[Float[np.ndarray, "frames beads dim"], dict[str, float] | None]]:
-    """Batches of frames, scaled, each with what is recorded of it if it is an island."""
+) -> Iterator[_Batch]:
+    """Batches of frames, as the sampler of the options draws them."""
     sampler, process = options.sampler.build(), loaded.config.process.build()
     shape, centred = (loaded.system.n_beads, loaded.system.dim), loaded.system.centred
     how: dict[str, Any] = {
@@ -146,10 +158,21 @@ def _stream(
     if isinstance(sampler, Annealed):
         features = jax.tree.map(jnp.asarray, loaded.features)
         path = EnergyPath.of(ReverseProcess(loaded.model, process, features, centred))
-        stream = generate_weighted(sampler, path, **how)
-        return ((island.frames, islands.row_of(island)) for island in stream)
+        if options.bias is None:
+            stream = generate_weighted(sampler, path, **how)
+            return (_Batch(island.frames, islands.row_of(island)) for island in stream)
+        biased = tilted(loaded, path, options.bias)
+        stream, t = generate_weighted(sampler, biased, **how), jnp.asarray(sampler.t_min)
+        return (
+            _Batch(
+                island.frames,
+                islands.row_of(island),
+                np.asarray(biased.tilts(jnp.asarray(island.frames), t), np.float64),
+            )
+            for island in stream
+        )
     drawn = generate(sampler, loaded.model, process, loaded.features, centred=centred, **how)
-    return ((frames, None) for frames in drawn)
+    return (_Batch(frames) for frames in drawn)
 
 
 def _note(

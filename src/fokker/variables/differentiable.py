@@ -16,7 +16,7 @@ Value: TypeAlias = Callable[[jax.Array], jax.Array]
 """From the positions of one frame, (beads, dim), to a scalar."""
 
 
-def smooth(variable: CollectiveVariable) -> Value:
+def differentiable(variable: CollectiveVariable) -> Value:
     """The function of the positions that a variable is, for JAX.
 
     It equals `KINDS[kind].compute` frame by frame.
@@ -26,11 +26,11 @@ def smooth(variable: CollectiveVariable) -> Value:
     FokkerError
         If the variable is of a kind that is not smooth, or costs too much to differentiate.
     """
-    make = _SMOOTH.get(variable.kind)
+    make = _FUNCTIONS.get(variable.kind)
     if make is None:
         raise FokkerError(
             f"collective variable {variable.name!r} is a {variable.kind}, which cannot be biased; "
-            f"use one of these: {', '.join(_SMOOTH)}."
+            f"use one of these: {', '.join(_FUNCTIONS)}."
         )
     return make(variable)
 
@@ -80,7 +80,7 @@ def _radius_of_gyration(variable: CollectiveVariable) -> Value:
     return value
 
 
-_SMOOTH: dict[str, Callable[[CollectiveVariable], Value]] = {
+_FUNCTIONS: dict[str, Callable[[CollectiveVariable], Value]] = {
     "dihedral": _dihedral,
     "angle": _angle,
     "distance": _distance,
