@@ -3,6 +3,7 @@
 from ..variables import angle, dihedral, distance, triple_product
 from .collective_variables import compute, compute_all
 from .correlation import slowest_inefficiency, statistical_inefficiency
+from .discretisation import kinetic_features
 from .divergence import (
     data_edges,
     jensen_shannon,
@@ -40,12 +41,14 @@ from .geometry import (
     mark_failed,
 )
 from .judged import Judged, judged_js
+from .kinetics import Dynamics, kinetics
 from .noise import js_noise
 from .summary import compare, evaluate
 from .temperature import Temperature, kinetic_temperature
 from .wasserstein import wasserstein_1d
 
 __all__ = [
+    "Dynamics",
     "Floor",
     "FreeEnergy1D",
     "FreeEnergy2D",
@@ -81,7 +84,9 @@ __all__ = [
     "js_floor",
     "js_noise",
     "judged_js",
+    "kinetic_features",
     "kinetic_temperature",
+    "kinetics",
     "lost_frames",
     "mark_failed",
     "native_contacts",
