@@ -136,7 +136,7 @@ def test_a_markov_chain_passes_the_test_of_chapman_and_kolmogorov():
 
 
 def test_hidden_memory_fails_at_the_first_lag_and_gets_a_longer_one():
-    """The two states beside a barrier look alike: a lag of one frame underestimates the slow process."""
+    """The two states beside a barrier look alike, so that one frame is too short a lag."""
     matrix = np.array(
         [[0.9, 0.1, 0, 0], [0.1, 0.895, 0.005, 0], [0, 0.005, 0.895, 0.1], [0, 0, 0.1, 0.9]]
     )
@@ -160,13 +160,14 @@ def test_states_that_the_simulation_never_visits_are_counted():
 
 def test_frames_where_the_data_never_are_are_told():
     sim = dynamics(20, 500, 8)
-    far = Dynamics([piece + (0, 40) for piece in sim.pieces], 1.0)
+    far = Dynamics([piece + np.array([0, 40]) for piece in sim.pieces], 1.0)
     assert kinetics(dynamics(40, 1000, 7), far)["unvisited"]["beyond"] > 0.99
 
 
 def test_a_short_simulation_leaves_the_data_alone():
     table = kinetics(dynamics(20, 300, 8), dynamics(5, 10, 9))
-    assert table["simulation"] is None and table["speed_up"] is None
+    assert table["simulation"] is None
+    assert table["speed_up"] is None
     assert "10 frames in a typical piece are too few" in table["without_simulation"]
 
 

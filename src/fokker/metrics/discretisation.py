@@ -18,7 +18,7 @@ COMPONENTS = 4
 """Slow components that span the space of the states, if there are as many features."""
 
 MOST_STATES = 50
-"""A microstate has about `_FRAMES_PER_STATE` frames or more; beyond this there is little to gain."""
+"""More than these gain little."""
 
 _FRAMES_PER_STATE = 100
 _FITTED = 20_000
@@ -74,11 +74,10 @@ class States:
                 "kinetics needs the package deeptime; install it with: pip install 'fokker[tica]'."
             ) from error
         lag = max(1, typical_length([len(piece) for piece in pieces]) // 100)
+        long = [piece for piece in pieces if len(piece) > lag]
         every = -(-sum(map(len, pieces)) // _FITTED)
         pairs = [
-            np.concatenate(
-                [piece[start : len(piece) + end : every] for piece in pieces if len(piece) > lag]
-            )
+            np.concatenate([piece[start : len(piece) + end : every] for piece in long])
             for start, end in ((0, -lag), (lag, 0))
         ]
         dim = min(COMPONENTS, pieces[0].shape[1])

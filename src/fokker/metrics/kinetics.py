@@ -4,16 +4,17 @@ Only frames of real dynamics have kinetics. Nothing in a file says that its fram
 of replica exchange or of a sampler may well state times. So the caller has to say it.
 
 - **States** are the same for both: see `fokker.metrics.discretisation`.
-- **Lag.** Each side has its own, in its own time. Of a row (1, 2, 3, 5, 8, ... frames, up to a tenth
-  of the typical length of a piece) only lags are looked at whose slowest timescale is at least
-  three times the lag: beyond, a process has decayed into noise. The lag is the shortest of these whose
-  slowest timescale does not rise further: at no lag at least twice as long is it longer by more
-  than 5 per cent and more than twice the error of this difference. Where there is none, it is the longest
-  of these, and `lag_converged` is false.
-- **Processes** are slow if their timescale is at least three times the data's lag; one at least and three
-  at most are looked at. Those of the simulation are paired with them by the overlap of their
+- **Lag.** Each side has its own, in its own time. Of a row (1, 2, 3, 5, 8, ... frames, up to a
+  tenth of the typical length of a piece) only lags are looked at whose slowest timescale is at
+  least three times the lag: beyond, a process has decayed into noise. The lag is the shortest of
+  these whose slowest timescale does not rise further: at no lag at least twice as long is it longer
+  by more than 5 per cent and more than twice the error of this difference. Where there is none, it
+  is the longest of these, and `lag_converged` is false.
+- **Processes** are slow if their timescale is at least three times the data's lag; one at least and
+  three at most are looked at. Those of the simulation are paired with them by the overlap of their
   eigenvectors in the data's equilibrium.
-- **Sets** are those of PCCA+ on the data's model, one more than processes, the most populated first.
+- **Sets** are those of PCCA+ on the data's model, one more than processes, the most populated
+  first.
 - **Speed-up** is the ratio of the data's timescale to the simulation's, process by process: the
   simulation has its own friction and, being coarse, a smoother energy.
 
@@ -32,7 +33,7 @@ from jaxtyping import Float, Int
 
 from ..errors import FokkerError
 from .discretisation import States, whole_pieces
-from .markov import Estimate, MarkovModel, StateTrajectories, interval, one_thread, typical_length
+from .markov import MarkovModel, StateTrajectories, interval, one_thread, typical_length
 
 FEWEST_FRAMES = 20
 """Of a typical piece."""
@@ -86,9 +87,9 @@ def kinetics(data: Dynamics, simulation: Dynamics | None = None, seed: int = 0) 
         `without_simulation`, a sentence where it is None; `unvisited`: `states` that the
         simulation never visits, their `share` in the data's equilibrium, and `beyond`, the share of
         simulation frames where the data hardly ever are; `speed_up`: `processes` (`data`,
-        `simulation`, the numbers of a pair, `overlap`, `ratio`), `mean`, geometric, and `unevenness`,
-        the largest ratio over the smallest. Numbers with errors are `value`, `low`, `high`, an
-        interval of 68 per cent.
+        `simulation`, the numbers of a pair, `overlap`, `ratio`), `mean`, geometric, and
+        `unevenness`, the largest ratio over the smallest. Numbers with errors are `value`, `low`,
+        `high`, an interval of 68 per cent.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def _kinetics(data: Dynamics, simulation: Dynamics | None, seed: int) -> dict[st
     if fault:
         return table | {"without_simulation": fault}
     other = _Side.of(found, simulation.interval, lost)
-    return table | {"simulation": other.table(sets, n), "speed_up": _speed_up(own, other)}
+    return table | {"simulation": other.table(sets, n + 2), "speed_up": _speed_up(own, other)}
 
 
 def _too_short(pieces: Sequence[np.ndarray]) -> str | None:
@@ -257,7 +258,7 @@ class _Side:
             truth = many.estimate(k * self.lag, lambda model: staying(model, 1))
             predicted.append([_finite(p) for p in guess[0]])
             estimated.append(_estimates(*truth, many.widening, positive=False))
-            error = many.widening * np.nanstd(truth[1] - guess[1], axis=0)
+            error = many.widening * _spread(truth[1] - guess[1])
             apart = np.abs(truth[0] - guess[0])
             sure = np.isfinite(apart) & np.isfinite(error) & (error > 0)
             if k > 1 and sure.any():
@@ -289,7 +290,7 @@ def chosen_lag(trajectories: StateTrajectories, lags: Sequence[int]) -> tuple[in
     for k in seen:
         later = [j for j in seen if lags[j] >= 2 * lags[k]]
         # the draws have the same blocks at every lag, so that rises are known better than values
-        errors = [2 * trajectories.widening * np.nanstd(draws[j] - draws[k]) for j in later]
+        errors = [2 * trajectories.widening * _spread(draws[j] - draws[k]) for j in later]
         rises = [logs[j] - logs[k] > max(_GROWTH, e) for j, e in zip(later, errors, strict=True)]
         if later and not any(rises):
             return lags[k], True
@@ -319,9 +320,8 @@ def _speed_up(own: _Side, other: _Side) -> dict[str, Any]:
     weights = own.model.weights[:, None]
     common = np.zeros((own.model.n_states, 1), bool)
     common[np.intersect1d(own.model.active, other.model.active)] = True
-    a, b = (
-        _normed(side.model.modes(k) * common, weights) for side, k in ((own, n), (other, n + 2))
-    )
+    a = _normed(own.model.modes(n) * common, weights)
+    b = _normed(other.model.modes(n + 2) * common, weights)
     overlap = np.abs((weights * a).T @ b)
     rows, columns = linear_sum_assignment(-overlap)
     mine, theirs = own.timescales(n), other.timescales(n + 2)
@@ -362,13 +362,20 @@ def _estimates(
     *,
     positive: bool = True,
 ) -> list[dict[str, Any]]:
-    found: list[Estimate] = [
+    found = [
         interval(float(v) * unit, draws[:, k] * unit, widening, positive=positive)
-        if not positive or v > 0
-        else Estimate(_finite(float(v)))
         for k, v in enumerate(value)
     ]
     return [each.as_json() for each in found]
+
+
+def _spread(draws: Float[np.ndarray, draws * n]) -> np.ndarray:
+    """Standard deviation of the draws that have the number; NaN without any."""
+    known = np.isfinite(draws)
+    n = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, draws, 0.0).sum(axis=0) / n
+        return np.sqrt((np.where(known, draws - mean, 0.0) ** 2).sum(axis=0) / n)
 
 
 def _finite(value: float) -> float | None:

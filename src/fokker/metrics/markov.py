@@ -5,8 +5,8 @@ the end of one to the begin of the next. A model is the reversible one of larges
 largest set of states that are connected there and back (Trendelkamp-Schroer et al., arXiv
 1507.05990), as `deeptime` finds it. States outside of that set have no part in it, and are counted.
 
-Errors are those of a bootstrap over blocks: the pieces or, if there are few, parts of them. They are
-widened as in `fokker.metrics.bootstrap`.
+Errors are those of a bootstrap over blocks: the pieces or, if there are few, parts of them. They
+are widened as in `fokker.metrics.bootstrap`.
 """
 
 from __future__ import annotations
@@ -276,7 +276,9 @@ def interval(
     """
     if not math.isfinite(value):
         return Estimate(None)
-    found = draws[np.isfinite(draws)]
+    if positive and value <= 0.0:
+        return Estimate(value)
+    found = draws[np.isfinite(draws) & ((draws > 0.0) | (not positive))]
     if 3 * len(found) <= 2 * len(draws) or not math.isfinite(widening):
         return Estimate(value)
     spread = widening * float(np.std(np.log(found) if positive else found))

@@ -131,7 +131,10 @@ def compare_kinetics(
     assert trajectory is not None
     time = interval.picoseconds(trajectory, on_note)
     pieces = file_pieces(trajectory)[: interval.plain]
-    system, limits = trajectory.system, GeometryLimits.from_frames(trajectory.system, trajectory.positions)
+    system, limits = (
+        trajectory.system,
+        GeometryLimits.from_frames(trajectory.system, trajectory.positions),
+    )
     data = Dynamics([kinetic_features(system, piece) for piece in pieces], time)
     follows = simulation is not None and chains is not None and not len(simulation) % chains.count
     other = None
