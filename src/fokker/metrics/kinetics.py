@@ -16,7 +16,8 @@ of replica exchange or of a sampler may well state times. So the caller has to s
 - **Sets** are those of PCCA+ on the data's model, one more than processes, the most populated
   first.
 - **Speed-up** is the ratio of the data's timescale to the simulation's, process by process: the
-  simulation has its own friction and, being coarse, a smoother energy.
+  simulation has its own friction and, being coarse, a smoother energy. Mean and unevenness are of
+  the pairs that overlap by half or more.
 
 All times are in ps.
 """
@@ -45,6 +46,9 @@ _GROWTH = 0.05
 
 _RESOLVED = 3.0
 """Lags to a timescale, at least."""
+
+_SAME = 0.5
+"""Overlap from which on a process of the simulation is taken for that of the data."""
 
 _MULTIPLES = 5
 """Of the lag, in the test of Chapman and Kolmogorov."""
@@ -88,8 +92,8 @@ def kinetics(data: Dynamics, simulation: Dynamics | None = None, seed: int = 0) 
         simulation never visits, their `share` in the data's equilibrium, and `beyond`, the share of
         simulation frames where the data hardly ever are; `speed_up`: `processes` (`data`,
         `simulation`, the numbers of a pair, `overlap`, `ratio`), `mean`, geometric, and
-        `unevenness`, the largest ratio over the smallest. Numbers with errors are `value`, `low`,
-        `high`, an interval of 68 per cent.
+        `unevenness`, the largest ratio over the smallest, None without a pair. Numbers with errors
+        are `value`, `low`, `high`, an interval of 68 per cent.
 
     Raises
     ------
@@ -329,7 +333,8 @@ def _speed_up(own: _Side, other: _Side) -> dict[str, Any]:
     value = mine[0][rows] / theirs[0][columns]
     draws = mine[1][:, rows] / theirs[1][:, columns]
     found = [interval(float(v), draws[:, k], widening) for k, v in enumerate(value)]
-    logs, drawn = np.log(value), np.log(draws)
+    same = overlap[rows, columns] >= _SAME
+    logs, drawn = np.log(value[same]), np.log(draws[:, same])
 
     def of(single: float, many: np.ndarray) -> dict[str, float | None]:
         return interval(float(np.exp(single)), np.exp(many), widening).as_json()
@@ -344,8 +349,8 @@ def _speed_up(own: _Side, other: _Side) -> dict[str, Any]:
             }
             for k, (i, j) in enumerate(zip(rows, columns, strict=True))
         ],
-        "mean": of(float(logs.mean()), drawn.mean(axis=1)),
-        "unevenness": of(float(np.ptp(logs)), np.ptp(drawn, axis=1)),
+        "mean": of(float(logs.mean()), drawn.mean(axis=1)) if same.any() else None,
+        "unevenness": of(float(np.ptp(logs)), np.ptp(drawn, axis=1)) if same.sum() > 1 else None,
     }
 
 
@@ -375,7 +380,7 @@ def _spread(draws: Float[np.ndarray, draws * n]) -> np.ndarray:
     n = known.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(known, draws, 0.0).sum(axis=0) / n
-        return np.sqrt((np.where(known, draws - mean, 0.0) ** 2).sum(axis=0) / n)
+        return np.asarray(np.sqrt((np.where(known, draws - mean, 0.0) ** 2).sum(axis=0) / n))
 
 
 def _finite(value: float) -> float | None:

@@ -15,6 +15,18 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+def same(found: int, wanted: int, what: str) -> None:
+    """Refuse another number of values than wanted.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
+    if found != wanted:
+        raise ValueError(f"{wanted} {what} wanted, {found} found")
+
+
 class Estimate(_Record):
     """A number with an interval that holds 68 per cent."""
 
@@ -89,8 +101,8 @@ class SpeedUp(_Record):
     """Time of the data over that of the simulation."""
 
     processes: list[Pair] = []
-    mean: Estimate = Estimate()
-    unevenness: Estimate = Estimate()
+    mean: Estimate | None = None
+    unevenness: Estimate | None = None
 
 
 class Kinetics(_Record):
@@ -102,15 +114,3 @@ class Kinetics(_Record):
     without_simulation: str | None = None
     unvisited: Unvisited | None = None
     speed_up: SpeedUp | None = None
-
-
-def same(found: int, wanted: int, what: str) -> None:
-    """Refuse another number of values than wanted.
-
-    Raises
-    ------
-    ValueError
-        If they differ.
-    """
-    if found != wanted:
-        raise ValueError(f"{wanted} {what} wanted, {found} found")
