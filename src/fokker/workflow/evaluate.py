@@ -77,7 +77,7 @@ def evaluate(
         "iid": samples or _if_exists(loaded.folder.samples(system)),
         "sim": simulation or _if_exists(default_simulation),
     }
-    interval = Interval.of(loaded, frame_time)
+    interval = Interval.of(loaded.config.system, frame_time)
     given = {name: path for name, path in files.items() if path is not None}
     if not given:
         raise FokkerError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..config import MoleculeOptions
+from ..config import MoleculeOptions, MoleculesOptions, ToyOptions
 from ..dataset.source import file_pieces
 from ..errors import FokkerError
 from ..metrics import (
@@ -21,7 +21,6 @@ from ..metrics import (
     mark_failed,
 )
 from ..report import Chains
-from ..run.loaded import LoadedRun
 from ..trajectory import Trajectory
 from ..trajectory.clock import FROM_FILE, picoseconds
 
@@ -48,7 +47,9 @@ class Interval:
     plain: int
 
     @staticmethod
-    def of(loaded: LoadedRun, frame_time: str | None) -> Interval | None:
+    def of(
+        options: MoleculeOptions | MoleculesOptions | ToyOptions, frame_time: str | None
+    ) -> Interval | None:
         """What is given or configured; None if nobody says that frames are dynamics.
 
         Raises
@@ -56,13 +57,12 @@ class Interval:
         FokkerError
             If it is no time, or the run is not of one molecule.
         """
-        options = loaded.config.system
         if not isinstance(options, MoleculeOptions):
             if frame_time is None:
                 return None
             raise FokkerError(
-                f"--frame-time: {loaded.folder.path} is no run of one molecule, whose frames could "
-                "be dynamics; leave it out."
+                f"--frame-time: system {options.name!r} is not one molecule with a trajectory of "
+                "its own; leave it out."
             )
         text = options.frame_time if frame_time is None else frame_time
         if frame_time is None and not text:
