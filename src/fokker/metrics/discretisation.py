@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -90,7 +91,8 @@ class States:
         n = int(np.clip(len(points) // _FRAMES_PER_STATE, 2, MOST_STATES))
         few = points[:: -(-len(points) // _FITTED)]
         n = min(n, len(np.unique(few, axis=0)))
-        means = KMeans(n, max_iter=200, fixed_seed=seed + 1).fit(few).fetch_model()
+        fixed: Any = seed + 1  # a seed, or True
+        means: Any = KMeans(n, max_iter=200, fixed_seed=fixed).fit(few).fetch_model()
         centres = np.asarray(means.cluster_centers)
         radius = float(np.quantile(_nearest(points, centres)[1], _COMMON))
         return States(mean, weights, centres, radius)
@@ -134,7 +136,7 @@ def whole_pieces(
 
 
 def _nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    distance, state = cKDTree(centres).query(points)
-    return state.astype(np.int64), distance
+    distance, state = KDTree(centres).query(points)
+    return np.asarray(state, np.int64), np.asarray(distance)

@@ -360,8 +360,8 @@ def _normed(modes: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _estimates(
-    value: Float[np.ndarray, " n"],
-    draws: Float[np.ndarray, "draws n"],
+    value: Float[np.ndarray, numbers],
+    draws: Float[np.ndarray, "draws numbers"],
     widening: float,
     unit: float = 1.0,
     *,

@@ -257,7 +257,7 @@ def fit_counts(counts: Float[np.ndarray, "states states"], lag: int) -> MarkovMo
     if connected.n_states < 2:
         return None
     estimator = MaximumLikelihoodMSM(reversible=True, maxerr=1e-8)
-    found = estimator.fit_from_counts(connected.count_matrix).fetch_model()
+    found: Any = estimator.fit_from_counts(connected.count_matrix).fetch_model()
     return MarkovModel(
         len(counts),
         np.asarray(connected.state_symbols),

@@ -136,15 +136,14 @@ def compare_kinetics(
         GeometryLimits.from_frames(trajectory.system, trajectory.positions),
     )
     data = Dynamics([kinetic_features(system, piece) for piece in pieces], time)
-    follows = simulation is not None and chains is not None and not len(simulation) % chains.count
     other = None
-    if follows:
+    if simulation is not None and chains is not None and not len(simulation) % chains.count:
         whole = mark_failed(simulation, failed_frames(system, simulation, limits))
         by_chain = np.swapaxes(whole.reshape(-1, chains.count, *whole.shape[1:]), 0, 1)
         features = [kinetic_features(system, each) for each in by_chain]
         other = Dynamics(features, chains.interval)
     table = kinetics(data, other)
-    if simulation is not None and not follows:
+    if simulation is not None and other is None:
         fault = "nothing records how the frames of this file follow each other."
         table["without_simulation"] = fault
     if simulation is not None and table["without_simulation"]:
