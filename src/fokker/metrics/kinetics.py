@@ -360,8 +360,8 @@ def _normed(modes: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _estimates(
-    value: Float[np.ndarray, numbers],
-    draws: Float[np.ndarray, "draws numbers"],
+    value: np.ndarray,
+    draws: np.ndarray,
     widening: float,
     unit: float = 1.0,
     *,
@@ -374,7 +374,7 @@ def _estimates(
     return [each.as_json() for each in found]
 
 
-def _spread(draws: Float[np.ndarray, draws * n]) -> np.ndarray:
+def _spread(draws: np.ndarray) -> np.ndarray:
     """Standard deviation of the draws that have the number; NaN without any."""
     known = np.isfinite(draws)
     n = known.sum(axis=0)
