@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from fokker.metrics import evaluate, jensen_shannon, statistical_inefficiency, wasserstein_1d
 from fokker.metrics.bootstrap import (
-    _student,
     blocks_of,
     histogram_error,
     mean_error,
+    student,
     wasserstein_error,
 )
 from fokker.system import Bead, CollectiveVariable, System
@@ -86,9 +86,9 @@ def test_blocks_of_the_frames_that_are_kept_are_never_empty():
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 5, 20])
-def test_half_width_of_student(freedom):
+def test_half_width_ofstudent(freedom):
     exact = scipy.stats.t.ppf(scipy.stats.norm.cdf(1), freedom)
-    assert _student(freedom) == pytest.approx(exact, rel=0.015 if freedom == 1 else 1e-3)
+    assert student(freedom) == pytest.approx(exact, rel=0.015 if freedom == 1 else 1e-3)
 
 
 @pytest.mark.parametrize("independent", [10, 20, 50, 400])

@@ -7,9 +7,10 @@ import mdtraj
 import numpy as np
 import pytest
 
+from fokker.errors import FokkerError
 from fokker.system import Bead, System
 from fokker.trajectory import read_trajectory, topology_of
-from fokker.trajectory.clock import Timed, without_overlaps
+from fokker.trajectory.clock import Timed, picoseconds, without_overlaps
 
 N_ATOMS = 11
 STEP = 2.0
@@ -172,3 +173,34 @@ def test_precision_of_xtc_is_told_from_its_header(tmp_path, system):
     from fokker.trajectory.sources import open_source
 
     assert open_source(path, system).rounding == pytest.approx(1 / 30)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("0.1ns", 100.0), ("2 ps", 2.0), ("500fs", 0.5)])
+def test_time_between_frames_with_its_unit(text, expected):
+    assert picoseconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["0ns", "-1ps", "0.1", "ns", "nan ns", "1 hour", ""])
+def test_a_time_that_is_none_is_one_sentence(text):
+    with pytest.raises(FokkerError, match="positive time with its unit"):
+        picoseconds(text)
+
+
+def test_interval_is_that_of_files_that_state_it_evenly(system, tmp_path):
+    one = save(tmp_path / "a.xtc", walk(30), STEP * np.arange(30))
+    two = save(tmp_path / "b.xtc", walk(20, 1), 1e6 + STEP * np.arange(20))
+    assert read_trajectory([one, two], system).interval == pytest.approx(STEP)
+    assert read_trajectory([one, two], system, stride=3).interval == pytest.approx(3 * STEP)
+
+
+def test_no_interval_where_times_are_uneven_or_in_unknown_units(system, tmp_path):
+    times = STEP * np.arange(30)
+    times[20:] += 100.0
+    gap = save(tmp_path / "gap.xtc", walk(30), times)
+    assert read_trajectory([gap], system).interval is None
+    whole = save(tmp_path / "whole.xtc", walk(30), STEP * np.arange(30))
+    twice = save(tmp_path / "twice.xtc", walk(30, 1), 1e5 + 2 * STEP * np.arange(30))
+    assert read_trajectory([whole, twice], system).interval is None
+    plain = tmp_path / "plain.npy"
+    np.save(plain, walk(30))
+    assert read_trajectory([plain], system).interval is None

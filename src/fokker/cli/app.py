@@ -104,6 +104,7 @@ def train(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    frame_time: settings.FrameTime = None,
     allow_cut: settings.AllowCut = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
@@ -135,6 +136,7 @@ def train(
             select=select,
             temperature=temperature,
             stride=stride,
+            frame_time=frame_time,
             allow_cut=allow_cut,
             mapping=mapping,
             variables=variables,
@@ -235,25 +237,27 @@ def evaluate(
         Path | None, typer.Option(help="Simulation frames; default RUN/simulation.xtc.")
     ] = None,
     reference: settings.Reference = None,
+    frame_time: settings.FrameTime = None,
     allow_cut: settings.AllowCut = None,
 ) -> None:
     """Compare samples and simulation with the training (and reference) frames.
 
     Writes `metrics.json`: JS, PMF error, bond and angle distances, each with its floor (what a
-    perfect model would score at these counts), and the fraction of failed frames.
+    perfect model would score at these counts), and the fraction of failed frames. With
+    --frame-time, here or in training, also the timescales of both and the speed-up.
     """
     from ..run.molecule import is_many
 
     stop = _stop()
     with told(stop, _command()), stop.immediate():
         folders = targets(run, topology)
-        if len(folders) > 1 and (samples or simulation or reference):
+        if len(folders) > 1 and (samples or simulation or reference or frame_time):
             raise FokkerError(
                 f"{run}: these files are of one molecule; name it with --topology, or give its "
                 "folder."
             )
         for folder in folders:
-            do_evaluate(folder, samples, simulation, reference, bool(allow_cut))
+            do_evaluate(folder, samples, simulation, reference, bool(allow_cut), frame_time)
         if topology is None and is_many(run):
             do_summary(run, folders)
 
@@ -292,6 +296,7 @@ def run(
     select: settings.Select = None,
     temperature: settings.Temperature = None,
     stride: settings.Stride = None,
+    frame_time: settings.FrameTime = None,
     allow_cut: settings.AllowCut = None,
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
@@ -326,6 +331,7 @@ def run(
             select=select,
             temperature=temperature,
             stride=stride,
+            frame_time=frame_time,
             allow_cut=allow_cut,
             mapping=mapping,
             variables=variables,

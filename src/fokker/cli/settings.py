@@ -138,6 +138,15 @@ Reference = Annotated[
     list[Path] | None,
     typer.Option(help="Independent frames, never trained on. Repeatable."),
 ]
+FrameTime = Annotated[
+    str | None,
+    typer.Option(
+        help="The frames are dynamics in the order of time, and this is the time between two in "
+        "the files, such as 0.1ns; or `file`, if XTC or TRR files state it. The kinetics of data "
+        "and simulation are then compared. Not for replica exchange or other equilibrium frames.",
+        metavar="TIME",
+    ),
+]
 AllowCut = Annotated[
     bool | None,
     typer.Option("--allow-cut", help="Use the whole frames of trajectories that end early."),
@@ -176,6 +185,7 @@ def configuration(
     test: str | None = None,
     forces: Sequence[str] | None = None,
     pretrained: str | None = None,
+    frame_time: str | None = None,
 ) -> Config:
     """Resolve presets, file and flags to a configuration.
 
@@ -191,6 +201,7 @@ def configuration(
         "select": select,
         "temperature": temperature,
         "stride": stride,
+        "frame_time": frame_time,
         "allow_cut": allow_cut or None,
         "mapping": mapping,
         "folder": folder,

@@ -167,6 +167,7 @@ def do_evaluate(
     simulation: Path | None,
     reference: list[Path] | None,
     allow_cut: bool = False,
+    frame_time: str | None = None,
 ) -> None:
     """Evaluate and show the table."""
     from ..workflow.evaluate import evaluate as work
@@ -178,6 +179,7 @@ def do_evaluate(
             simulation=simulation,
             reference=reference,
             allow_cut=allow_cut,
+            frame_time=frame_time,
             on_message=lambda text: status.update(text),
             on_note=lambda text: console.print(f"note: {text}"),
         )

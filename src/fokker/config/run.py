@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..dynamics import IntegratorOptions
+from ..errors import FokkerError
 from ..model import edges_of
 from ..network import NetworkOptions
 from ..options import Options
 from ..process import ProcessOptions, VariancePreservingOptions
 from ..sampler import SamplerOptions
+from ..trajectory.clock import FROM_FILE, picoseconds
 from ..trajectory.force_map import ForceMap
 from ..variables import VariableChoice
 from .simulated import RefinementOptions, ReweightingOptions
@@ -55,6 +57,11 @@ class MoleculeOptions(Options):
     )
     temperature: float = Field(gt=0, description="K")
     stride: int = Field(default=1, ge=1, description="keep every n-th frame")
+    frame_time: str = Field(
+        default="",
+        description="only if the frames are dynamics in the order of time: the time between two in "
+        "the files, such as 0.1ns, or `file` if they state it; the kinetics are then compared",
+    )
     allow_cut: bool = Field(
         default=False, description="use the whole frames of files that end early"
     )
@@ -68,6 +75,16 @@ class MoleculeOptions(Options):
         if not self.trajectory and not self.forces:
             raise ValueError("there are no frames; give a trajectory, or a file with forces")
         return self
+
+    @field_validator("frame_time")
+    @classmethod
+    def _is_a_time(cls, text: str) -> str:
+        try:
+            if text not in ("", FROM_FILE):
+                picoseconds(text)
+        except FokkerError as error:
+            raise ValueError(str(error)) from error
+        return text
 
     @property
     def without_forces(self) -> tuple[str, ...]:

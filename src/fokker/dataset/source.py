@@ -105,12 +105,13 @@ def _read(options: MoleculeOptions, system: System, min_frames: int) -> Trajecto
     """Frames of the trajectory, then those with forces."""
     paths = [resolve(name) for name in options.without_forces]
     fewest = 1 if options.forces else min_frames
-    parts, forces, lengths, notes = [], [], (), ()
+    parts, forces, lengths, notes, interval = [], [], (), (), None
     if paths:
         plain = read_with_topology(options, options.topology, paths, system, fewest)
         if not options.forces:
             return plain
         parts, lengths, notes = [plain.positions], plain.lengths, plain.notes
+        interval = plain.interval
         forces = [np.full(plain.positions.shape, np.nan, np.float32)]
     for name in options.forces:
         labelled = read_labelled(
@@ -124,7 +125,9 @@ def _read(options: MoleculeOptions, system: System, min_frames: int) -> Trajecto
             f"{', '.join(options.forces)}: {sum(lengths)} frame(s) in all, at least "
             f"{min_frames} are needed; give more frames."
         )
-    return Trajectory(np.concatenate(parts), system, lengths, np.concatenate(forces), notes)
+    return Trajectory(
+        np.concatenate(parts), system, lengths, np.concatenate(forces), notes, interval
+    )
 
 
 def read_with_topology(

@@ -4,6 +4,7 @@ from ..variables import angle, dihedral, distance, triple_product
 from .ancestry import Ancestry
 from .collective_variables import compute, compute_all
 from .correlation import slowest_inefficiency, statistical_inefficiency
+from .discretisation import kinetic_features
 from .divergence import (
     data_edges,
     jensen_shannon,
@@ -41,6 +42,7 @@ from .geometry import (
     mark_failed,
 )
 from .judged import Judged, Worst, judged_js, worst_torsion
+from .kinetics import Dynamics, kinetics
 from .noise import js_noise
 from .plane import plane_of
 from .summary import compare, evaluate
@@ -51,6 +53,7 @@ from .wasserstein import wasserstein_1d
 
 __all__ = [
     "Ancestry",
+    "Dynamics",
     "Floor",
     "FreeEnergy1D",
     "FreeEnergy2D",
@@ -88,7 +91,9 @@ __all__ = [
     "js_floor",
     "js_noise",
     "judged_js",
+    "kinetic_features",
     "kinetic_temperature",
+    "kinetics",
     "lost_frames",
     "mark_failed",
     "native_contacts",

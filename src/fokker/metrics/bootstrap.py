@@ -104,10 +104,10 @@ def _widening(n_blocks: int, inefficiency: float, times: int, per_chain: int) ->
     if per_chain > 1:
         ends = (inefficiency**2 - 1) / (2 * inefficiency * times)
         seen = (1 - ends * per_chain) / (1 - ends)
-    return _student(n_blocks - 1) / math.sqrt(seen - 1 / n_blocks)
+    return student(n_blocks - 1) / math.sqrt(seen - 1 / n_blocks)
 
 
-def _student(freedom: int) -> float:
+def student(freedom: int) -> float:
     """Half width that holds 68.27 per cent (one standard deviation of a normal distribution).
 
     The series of Abramowitz and Stegun, 26.7.5, right to 1.4 per cent at one degree of freedom and

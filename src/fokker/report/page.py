@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import FokkerError
-from . import contacts, content, figures, formats, sketch
+from . import contacts, content, figures, formats, kinetics, sketch
 from .reading import read_config, read_json, read_training
 from .records import Comparison, Metrics, Plots, Run, TrainingStep
 from .scene import policy, scene
@@ -26,6 +26,8 @@ FIGURE_NAMES = (
     "relaxation",
     "folding",
     "contacts",
+    "timescales",
+    "chapman-kolmogorov",
 )
 
 
@@ -107,6 +109,7 @@ def render(
         formats.ratio,
         formats.percent,
         formats.duration,
+        kinetics.timespan,
         content.level,
         pretty,
     ):
@@ -127,6 +130,7 @@ def render(
         temperature=content.temperature_tile(run),
         tables=content.tables(metrics, plots),
         torsions=torsion_table(metrics),
+        kinetics=kinetics.rows(metrics),
         chirality=content.chirality(metrics),
         chirality_sets=content.set_names(metrics),
         comparisons=_comparisons(metrics),
@@ -140,6 +144,7 @@ def _pictures(
     metrics: Metrics, plots: Plots | None, steps: list[TrainingStep]
 ) -> dict[str, Picture]:
     drawn = [figures.training_curves(steps), contacts.folded_fraction(metrics, plots)]
+    drawn += [kinetics.implied_timescales(metrics), kinetics.chapman_kolmogorov(metrics)]
     if plots is not None:
         drawn += [
             figures.free_energy_surfaces(plots),

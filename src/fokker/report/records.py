@@ -14,11 +14,11 @@ from pydantic import (
 )
 
 from ..metrics.judged import Judged, Worst, judged_js, worst_torsion
+from .kinetic_records import Curve, Kinetics, same
 from .torsion_records import Plane, Torsions
 
 SetName: TypeAlias = Annotated[str, Field(pattern="^(data|reference|iid|sim)$")]
 Edges: TypeAlias = Annotated[list[FiniteFloat], Field(min_length=2)]
-Curve: TypeAlias = list[float | None]
 Element: TypeAlias = Annotated[str, Field(max_length=4)]
 
 
@@ -124,6 +124,7 @@ class Metrics(AbstractRecord):
     iid: Comparison | None = None
     sim: Comparison | None = None
     reference: Held | None = None
+    kinetics: Kinetics | None = None
 
 
 class Temperature(AbstractRecord):
@@ -215,9 +216,9 @@ class Surfaces(AbstractRecord):
     @model_validator(mode="after")
     def _shapes(self) -> Surfaces:
         for energy in self.energy.values():
-            _same(len(energy), len(self.x.edges) - 1, "rows of a surface")
+            same(len(energy), len(self.x.edges) - 1, "rows of a surface")
             for row in energy:
-                _same(len(row), len(self.y.edges) - 1, "columns of a surface")
+                same(len(row), len(self.y.edges) - 1, "columns of a surface")
         return self
 
 
@@ -232,7 +233,7 @@ class Profile(AbstractRecord):
     @model_validator(mode="after")
     def _shapes(self) -> Profile:
         for energy in self.energy.values():
-            _same(len(energy), len(self.edges) - 1, "bins of a profile")
+            same(len(energy), len(self.edges) - 1, "bins of a profile")
         return self
 
 
@@ -247,7 +248,7 @@ class Density(AbstractRecord):
     @model_validator(mode="after")
     def _shapes(self) -> Density:
         for density in self.density.values():
-            _same(len(density), len(self.edges) - 1, "bins of a density")
+            same(len(density), len(self.edges) - 1, "bins of a density")
         return self
 
 
@@ -263,7 +264,7 @@ class Residual(AbstractRecord):
     @model_validator(mode="after")
     def _shapes(self) -> Residual:
         for curve in (self.rms, self.rms if self.median is None else self.median):
-            _same(len(curve), len(self.t), "values of the residual")
+            same(len(curve), len(self.t), "values of the residual")
         return self
 
 
@@ -293,7 +294,7 @@ class Relaxation(AbstractRecord):
     def _shapes(self) -> Relaxation:
         for curve in (*self.curves.values(), self.js, self.js_data):
             found = self.time if curve is None else curve
-            _same(len(found), len(self.time), "values of a relaxation curve")
+            same(len(found), len(self.time), "values of a relaxation curve")
         return self
 
 
@@ -312,7 +313,7 @@ class Contacts(AbstractRecord):
         if max((*self.pairs, *self.native), default=0) >= self.beads:
             raise ValueError(f"a contact names a bead beyond the {self.beads} that there are")
         for curve in self.probability.values():
-            _same(2 * len(curve), len(self.pairs), "beads of the pairs in contact")
+            same(2 * len(curve), len(self.pairs), "beads of the pairs in contact")
         return self
 
 
@@ -346,7 +347,7 @@ class Movie(AbstractRecord):
 
     @model_validator(mode="after")
     def _shapes(self) -> Movie:
-        _same(len(self.values), len(self.frames), "values of the moving chain")
+        same(len(self.values), len(self.frames), "values of the moving chain")
         return self
 
 
@@ -363,15 +364,15 @@ class Structures(AbstractRecord):
     @model_validator(mode="after")
     def _shapes(self) -> Structures:
         n_beads = len(self.elements)
-        _same(len(self.names), n_beads, "names of beads")
+        same(len(self.names), n_beads, "names of beads")
         if any(max(bond) >= n_beads for bond in self.bonds):
             raise ValueError(f"a bond names a bead beyond the {n_beads} that there are")
         movie = self.movie.frames if self.movie else []
         for frame in (*movie, *(f for state in self.states for f in state.frames.values())):
-            _same(len(frame), 3 * n_beads, "positions of a structure")
+            same(len(frame), 3 * n_beads, "positions of a structure")
         rows = self.movie.values if self.movie else []
         for values in (*rows, *(state.values for state in self.states)):
-            _same(len(values), len(self.variables), "values of a structure")
+            same(len(values), len(self.variables), "values of a structure")
         return self
 
 
@@ -390,8 +391,3 @@ class Plots(AbstractRecord):
     structures: Structures | None = None
     contacts: Contacts | None = None
     traces: Traces | None = None
-
-
-def _same(found: int, wanted: int, what: str) -> None:
-    if found != wanted:
-        raise ValueError(f"{wanted} {what} wanted, {found} found")

@@ -1,4 +1,4 @@
-"""Times of frames: runs that were restarted, so that two of them cover the same time."""
+"""Times of frames: what lies between two, and runs that were restarted and cover the same time."""
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from ..errors import FokkerError
+
 _ALIKE = 2e-3
 """Two files of one frame differ by rounding alone, nm; an XTC holds three decimals."""
 
@@ -16,6 +18,39 @@ _TRIED = 8
 
 _MOST_RUNS = 200
 """Times that go back more often than this are no clock."""
+
+
+FROM_FILE = "file"
+"""In place of a time between frames: the one that the files state."""
+
+_PICOSECONDS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "ms": 1e9}
+_STATE_PS = (".xtc", ".trr")
+"""Files whose times are in ps."""
+
+_UNEVEN = 1e-3
+"""Share by which steps between frames may differ, besides the rounding of single precision."""
+
+
+def picoseconds(text: str) -> float:
+    """Time in ps of a number with its unit, for example 0.1ns.
+
+    Raises
+    ------
+    FokkerError
+        If it is not positive or has no unit.
+    """
+    text = text.strip()
+    unit = next((u for u in _PICOSECONDS if text.endswith(u)), "")
+    try:
+        found = float(text.removesuffix(unit)) * _PICOSECONDS[unit]
+    except (ValueError, KeyError):
+        found = 0.0
+    if not 0.0 < found < np.inf:
+        raise FokkerError(
+            f"--frame-time: {text!r} is no positive time with its unit (fs, ps, ns, us or ms); "
+            "write for example 0.1ns."
+        )
+    return found
 
 
 class Timed(NamedTuple):
@@ -42,6 +77,22 @@ class _Run(NamedTuple):
     file: int
     frames: slice
     times: np.ndarray
+
+
+def stated_interval(files: Sequence[Timed]) -> float | None:
+    """Time between frames that all files state, ps; None if one does not, or steps are uneven."""
+    found = []
+    for file in files:
+        if file.path.suffix.lower() not in _STATE_PS or file.times is None:
+            return None
+        steps = np.diff(file.times)
+        rounding = 4 * np.finfo(np.float32).eps * np.abs(file.times).max(initial=0.0)
+        if len(steps):
+            found.append(float(np.median(steps)))
+            slack = _UNEVEN * abs(found[0]) + rounding
+            if not np.abs(steps - found[0]).max() <= slack:
+                return None
+    return found[0] if found and found[0] > 0 else None
 
 
 def without_overlaps(

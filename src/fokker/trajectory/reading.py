@@ -13,7 +13,7 @@ from ..system import Atom, Mapping, System
 from . import checks
 from .bond_check import check_lengths, check_scale
 from .checks import Part
-from .clock import Timed, without_overlaps
+from .clock import Timed, stated_interval, without_overlaps
 from .rounding import step_of, too_coarse
 from .sources import open_source
 from .symbols import check_symbols
@@ -36,6 +36,9 @@ class Trajectory:
         What is to be said of the files.
     forces
         On the beads, kJ/mol/nm, NaN in frames that have none; None if no frame has any.
+    interval
+        Time between these frames that the files state, ps; None if they do not, or unevenly. It
+        does not make dynamics of them.
     """
 
     positions: Float[np.ndarray, "frames beads dim"]
@@ -43,6 +46,7 @@ class Trajectory:
     lengths: tuple[int, ...] = ()
     forces: Float[np.ndarray, "frames beads dim"] | None = None
     notes: tuple[str, ...] = ()
+    interval: float | None = None
 
 
 def read_molecule(
@@ -127,7 +131,13 @@ def read_trajectory(
     positions = np.concatenate(frames)
     _check_count(", ".join(map(str, trajectories)), len(positions), min_frames, stride)
     notes = (*(note for each in read for note in each.notes), *told)
-    return Trajectory(positions, system, tuple(len(each) for each in frames), notes=notes)
+    return Trajectory(
+        positions,
+        system,
+        tuple(len(each) for each in frames),
+        notes=notes,
+        interval=stated_interval([each.timed for each in read]),
+    )
 
 
 def read_frames(

@@ -163,6 +163,19 @@ def _fit(pieces: list[np.ndarray], lag: int, components: int) -> tuple[np.ndarra
     return weights, np.asarray(model.mean_0) @ weights
 
 
+def slow_features(
+    frames: np.ndarray, neighbours: Sequence[Sequence[int]], n_beads: int
+) -> np.ndarray:
+    """Internal coordinates: distances of pairs, cosines and sines of dihedrals, side by side.
+
+    Shape (frames, features); both are thinned out evenly where there are very many.
+    """
+    found = [_distances(frames, _pairs_of(n_beads))]
+    if quads := _quads_of(neighbours):
+        found.append(_cosines_and_sines(frames, quads))
+    return np.concatenate(found, axis=1)
+
+
 def _distances(frames: np.ndarray, pairs: list[tuple[int, ...]]) -> np.ndarray:
     return np.stack([distance(frames, (i, j)) for i, j in pairs], axis=1)
 
@@ -173,13 +186,19 @@ def _cosines_and_sines(frames: np.ndarray, quads: list[tuple[int, ...]]) -> np.n
 
 
 def _pairs(context: Context) -> list[tuple[int, ...]]:
-    n = len(context.labels)
+    return _pairs_of(len(context.labels))
+
+
+def _pairs_of(n: int) -> list[tuple[int, ...]]:
     return _thinned([(i, j) for i in range(n) for j in range(i + 1, n)], _MOST_FEATURES)
 
 
 def _quads(context: Context) -> list[tuple[int, ...]]:
+    return _quads_of(context.neighbours)
+
+
+def _quads_of(near: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     """One dihedral about every bond between two beads that have other neighbours."""
-    near = context.neighbours
     found = []
     for j in range(len(near)):
         for k in (k for k in near[j] if k > j):

@@ -22,7 +22,8 @@ from ..report import Chains, gather
 from ..run.folder import write_atomically
 from ..run.loaded import LoadedRun, load_run
 from ..run.weights import evenly, read_weights
-from ..trajectory import read_frames, read_trajectory
+from ..trajectory import Trajectory, read_frames, read_trajectory
+from .kinetics import Interval, compare_kinetics
 from .residual import residual_against_time
 
 
@@ -33,6 +34,7 @@ def evaluate(
     simulation: Path | None = None,
     reference: list[Path] | None = None,
     allow_cut: bool = False,
+    frame_time: str | None = None,
     on_message: Callable[[str], None] = lambda _: None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -48,6 +50,9 @@ def evaluate(
         Independent frames, never trained on; by default those of the configuration.
     allow_cut
         Use the whole frames of files that end early.
+    frame_time
+        If the frames are dynamics: time between two of the files, such as 0.1ns, or `file`; by
+        default that of the configuration, and no kinetics without one.
     on_message
         Told what is being done.
     on_note
@@ -59,7 +64,8 @@ def evaluate(
         `iid` and `sim` against the training frames or a molecule's own; `against` says which and,
         of many molecules, what these were for: `training`, `validation` or `test`. `plane`: which
         variables span the plane of the metrics, and why. `reference`: against the reference frames.
-        `residual`: the Fokker-Planck residual against time.
+        `residual`: the Fokker-Planck residual against time. `kinetics`: as from
+        `fokker.metrics.kinetics`, or None without a time between frames.
 
     Raises
     ------
@@ -73,6 +79,7 @@ def evaluate(
         "iid": samples or _if_exists(loaded.folder.samples(system)),
         "sim": simulation or _if_exists(default_simulation),
     }
+    interval = Interval.of(loaded.config.system, frame_time)
     given = {name: path for name, path in files.items() if path is not None}
     if not given:
         raise FokkerError(
@@ -97,6 +104,11 @@ def evaluate(
         sim_chains=(simulated.get("chains") or 1) if simulation is None else 1,
     )
     residual = residual_against_time(loaded, baseline.scaled, on_message)
+    chains = _chains(simulated) if given.get("sim") == default_simulation else None
+    compared = None
+    if interval is not None:
+        on_message("comparing kinetics")
+        compared = compare_kinetics(interval, baseline.trajectory, sets.get("sim"), chains, on_note)
     metrics = {
         "system": system.name,
         "method": loaded.config.method,
@@ -106,6 +118,7 @@ def evaluate(
         **tables,
         "residual": residual,
         "sampling": loaded.folder.read_record().get("sampling") if samples is None else None,
+        "kinetics": compared,
         "temperature": simulated.get("temperature"),
         "diverged_chains": simulated.get("diverged"),
         "chains": simulated.get("chains"),
@@ -120,7 +133,7 @@ def evaluate(
         shown,
         residual=residual,
         relaxation=json.loads(relaxation.read_bytes()) if relaxation else None,
-        chains=_chains(simulated) if given.get("sim") == default_simulation else None,
+        chains=chains,
     )
     write_atomically(loaded.folder.plots, json.dumps(plots, allow_nan=False))
     return metrics
@@ -134,6 +147,8 @@ class Baseline:
     frames: Float[np.ndarray, "frames beads dim"]
     scaled: Float[np.ndarray, "frames beads dim"]
     reference: Float[np.ndarray, "others beads dim"] | None
+    trajectory: Trajectory | None = None
+    """All frames in order, of a run of one molecule."""
 
 
 def baseline_of(
@@ -168,7 +183,7 @@ def _of_training(loaded: LoadedRun, reference: list[Path] | None, how: _How) -> 
     held_out = load_reference(
         loaded.config, trajectory, reference, allow_cut=how.allow_cut, on_note=how.on_note
     )
-    return Baseline("training", frames, dataset.training, held_out)
+    return Baseline("training", frames, dataset.training, held_out, trajectory)
 
 
 def _of_molecule(loaded: LoadedRun, reference: list[Path] | None, how: _How) -> Baseline | None:
