@@ -10,6 +10,7 @@ from .graph import Graph, GraphOptions
 from .graph_transformer import GraphTransformer, GraphTransformerOptions
 from .invariant import Invariant, InvariantOptions
 from .mlp import MLP, MLPOptions
+from .neighbourhoods import PerPlace
 
 NetworkOptions = Annotated[
     MLPOptions | InvariantOptions | GraphOptions | GraphTransformerOptions | DenseOptions,
@@ -32,5 +33,6 @@ __all__ = [
     "MoleculeInputs",
     "NetworkInputs",
     "NetworkOptions",
+    "PerPlace",
     "noise_embedding",
 ]

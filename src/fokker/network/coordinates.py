@@ -122,6 +122,13 @@ class InternalCoordinates(eqx.Module):
         return np.concatenate([distances, np.sum(a * np.cross(b, c), axis=-1)], axis=1)
 
     @property
+    def beads(self) -> Int[np.ndarray, "coordinates 4"]:
+        """Beads of each distance and volume; of a distance, the last two are -1."""
+        of_pairs = np.pad(self.pairs, ((0, 0), (0, 2)), constant_values=-1)
+        origin, others = np.argmin(self.edges[0], axis=1), np.argmax(self.edges, axis=2)
+        return np.concatenate([of_pairs, np.stack([origin, *others], axis=1)])
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Number of distances and of volumes."""
         return len(self.pairs), self.edges.shape[1]

@@ -38,6 +38,7 @@ from .base import (
     noise_embedding,
 )
 from .coordinates import Coordinates, InternalCoordinates, differences
+from .neighbourhoods import Neighbourhoods
 from .potentials import Potentials
 from .residual import ResidualTrunk
 from .springs import Springs
@@ -71,6 +72,13 @@ class InvariantOptions(Options):
         description="Gaussians that a learned potential of each distance and volume is a sum of, "
         "beside what the layers add; for chains whose contacts form and break; 0: no potentials",
     )
+    neighbourhoods: int = Field(
+        default=0,
+        ge=0,
+        le=4096,
+        description="width of small networks around each bead, whose energies are added; of "
+        "molecules with more than 12 beads; 0: none",
+    )
     residue: int = Field(
         default=4, ge=1, le=1024, description="numbers a residue is told by, of many molecules"
     )
@@ -103,8 +111,25 @@ class InvariantOptions(Options):
         if self.potentials and head == "energy":
             finest = 0.5 * float(geometry.distance_std.min())
             potentials = Potentials.on(geometry.values(inputs.frames), self.potentials, finest)
+        neighbourhoods = None
+        if self.neighbourhoods and head == "energy":
+            neighbourhoods = Neighbourhoods.around(
+                geometry.beads,
+                inputs.frames.shape[1],
+                bonds,
+                self.neighbourhoods,
+                NOISE_EMBEDDING_SIZE + size,
+                jax.random.fold_in(key, 2),
+            )
         return Invariant(
-            geometry, springs, potentials, trunk, residues, head, inputs.degrees_of_freedom
+            geometry,
+            springs,
+            potentials,
+            neighbourhoods,
+            trunk,
+            residues,
+            head,
+            inputs.degrees_of_freedom,
         )
 
 
@@ -129,7 +154,8 @@ class Invariant(AbstractNetwork):
 
     The energy head adds the fixed base `sum w z_r^2 + D/2 <log var_r>`, the mean weighted by w: at
     large noise, where every `w = 1/N`, it is the energy of the Gaussian that the noise is, at small
-    noise a network of springs (see `springs`); and, if asked, `potentials` of each coordinate. The
+    noise a network of springs (see `springs`); and, if asked, `potentials` of each coordinate and
+    energies of `neighbourhoods`. The
     score head combines the displacement vectors with invariant coefficients, so it turns with the
     molecule. The field head gives a force along every standardised coordinate where the energy head
     gives their gradient, and adds the force of the base: it differs from the energy in nothing but
@@ -139,6 +165,7 @@ class Invariant(AbstractNetwork):
     geometry: InternalCoordinates
     springs: Springs
     potentials: Potentials | None
+    neighbourhoods: Neighbourhoods | None
     trunk: ResidualTrunk
     residues: Residues | None
     head: Head = eqx.field(static=True)
@@ -153,21 +180,24 @@ class Invariant(AbstractNetwork):
         displacements = [differences(along) for along in x.T]
         coordinates = self.geometry(displacements, x, level)
         z = self.geometry.standardised(coordinates)
-        out = self._learned(z, level, features)
+        known = self._known(level, features)
+        out = self.trunk(jnp.concatenate([z, known]))
         if self.head == "score":
             scale = jnp.sqrt(level.alpha**2 + level.sigma**2)
             onto_beads = jax.linear_transpose(differences, x[:, 0])
             parts = [onto_beads(out * along)[0] for along in displacements]
             return jnp.stack(parts, axis=1) / scale
-        return self._base(z, coordinates, level) + out[0]
+        energy = self._base(z, coordinates, level) + out[0]
+        if self.neighbourhoods is not None:
+            energy = energy + self.neighbourhoods(z, known)
+        return energy
 
-    def _learned(
-        self, z: Float[Array, " coordinates"], level: NoiseLevel, features: Features
-    ) -> Float[Array, " n_out"]:
-        inputs = [z, noise_embedding(level, self.geometry.finest)]
-        if self.residues is not None:
-            inputs.append(self.residues(features))
-        return self.trunk(jnp.concatenate(inputs))
+    def _known(self, level: NoiseLevel, features: Features) -> Float[Array, " known"]:
+        """What does not depend on the positions."""
+        embedding = noise_embedding(level, self.geometry.finest)
+        if self.residues is None:
+            return embedding
+        return jnp.concatenate([embedding, self.residues(features)])
 
     def _base(
         self, z: Float[Array, " coordinates"], coordinates: Coordinates, level: NoiseLevel
@@ -186,5 +216,5 @@ class Invariant(AbstractNetwork):
             return self._base(z, coordinates, level), z
 
         (base, z), transposed = jax.vjp(base_and_place, x)
-        force = self._learned(z, level, features)
+        force = self.trunk(jnp.concatenate([z, self._known(level, features)]))
         return -transposed((jnp.ones_like(base), force))[0]

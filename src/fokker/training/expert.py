@@ -23,6 +23,7 @@ from ..config import T_MIN, TrainingOptions
 from ..dataset.frames import random_rotation
 from ..dataset.pool import Pool
 from ..model import AbstractScore
+from ..network import PerPlace
 from ..network.padding import stacked
 from ..objective import AbstractObjective, Evaluation, Molecule, Noised
 from ..process import AbstractProcess
@@ -122,6 +123,7 @@ class Stage(AbstractStage):
                 self.learning_rate,
                 weight_decay=options.weight_decay,
                 adam_weight_decay=options.weight_decay,
+                muon_weight_dimension_numbers=_matrices,
             )
         else:
             update = optax.adamw(self.learning_rate, weight_decay=options.weight_decay)
@@ -269,6 +271,18 @@ class Stage(AbstractStage):
             for index, name in enumerate(sorted(objectives))
             if name in names
         }
+
+
+def _matrices(parameters: Any) -> Any:
+    """Which arrays Muon moves, and which of their axes are those of a matrix."""
+    one, one_a_place = (optax.contrib.MuonDimensionNumbers(i, i + 1) for i in (0, 1))
+
+    def of_node(node: Any) -> Any:
+        if isinstance(node, PerPlace):
+            return PerPlace(one_a_place, None)  # pyright: ignore[reportArgumentType]
+        return one if node.ndim == 2 else None
+
+    return jax.tree.map(of_node, parameters, is_leaf=lambda node: isinstance(node, PerPlace))
 
 
 def _share(fraction: float, size: int) -> int:

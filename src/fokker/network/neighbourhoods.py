@@ -1,0 +1,126 @@
+r"""Energies of neighbourhoods: a sum over beads, each term a small network of what is around it.
+
+    energy(x_t) = sum over beads i  f_i(z of the neighbourhood of i, rho)
+
+The neighbourhood of a bead are the beads that few bonds lead to. Most of what the energy of a
+molecule is at small noise is local: how stiff bonds, angles and torsions are, given the torsions
+next to them. One network of all coordinates must learn each of these pieces with every weight it
+has; here each has weights of its own, and their number grows with the molecule as the energy does.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..types import Key, Scalar
+from ..variables import neighbours_of, separations
+
+FEWEST, WHOLE = 7, 12
+"""Beads of a usual neighbourhood; and of a molecule that one network sees well as a whole."""
+
+
+class PerPlace(eqx.Module):
+    """A linear map for each place, as one product: rows of places stay rows.
+
+    Attributes
+    ----------
+    weight, bias
+        Shape (places, n_in, n_out) and (places, 1, n_out).
+    """
+
+    weight: Float[Array, "places n_in n_out"]
+    bias: Float[Array, "places 1 n_out"]
+
+    @staticmethod
+    def random(places: int, n_in: int, n_out: int, key: Key) -> PerPlace:
+        """Weights uniform within `1 / sqrt(n_in)`, no bias."""
+        weight = jax.random.uniform(key, (places, n_in, n_out), minval=-1.0, maxval=1.0)
+        return PerPlace(weight / np.sqrt(n_in), jnp.zeros((places, 1, n_out)))
+
+    def __call__(self, h: Float[Array, "places n_in"]) -> Float[Array, "places n_out"]:
+        """Apply the map of each place to its row."""
+        return jnp.einsum("pi,pio->po", h, self.weight) + self.bias[:, 0]
+
+
+class Neighbourhoods(eqx.Module):
+    """One small network for each place of a molecule.
+
+    Attributes
+    ----------
+    coordinates
+        Which standardised coordinates each sees; the last ones of a row may be filled up.
+    seen
+        1 for these, 0 for what a row is filled up with.
+    first, second, last
+        Layers; the last is zero before training.
+    """
+
+    coordinates: Int[np.ndarray, "places inputs"]
+    seen: Float[np.ndarray, "places inputs"]
+    first: PerPlace
+    second: PerPlace
+    last: Float[Array, "places width 1"]
+
+    @staticmethod
+    def around(
+        beads: Int[np.ndarray, "coordinates most"],
+        n_beads: int,
+        bonds: tuple[tuple[int, int], ...],
+        width: int,
+        extra: int,
+        key: Key,
+    ) -> Neighbourhoods | None:
+        """Networks around each bead; None if the molecule is small, or has no bonds.
+
+        Parameters
+        ----------
+        beads
+            That each coordinate is made of, filled up with -1.
+        n_beads, bonds
+            Of the molecule.
+        width
+            Of the layers.
+        extra
+            Further inputs, the same for all.
+        key
+            For the initial weights.
+        """
+        if n_beads <= WHOLE or not bonds:
+            return None
+        rows = [
+            np.flatnonzero(np.all(np.isin(beads, [*place, -1]), axis=1))
+            for place in _places(n_beads, bonds)
+        ]
+        most = max(map(len, rows))
+        filled = np.stack([np.pad(row, (0, most - len(row))) for row in rows])
+        seen = np.stack([np.arange(most) < len(row) for row in rows])
+        one, other = jax.random.split(key)
+        return Neighbourhoods(
+            filled,
+            seen.astype(np.float32),
+            PerPlace.random(len(rows), most + extra, width, one),
+            PerPlace.random(len(rows), width, width, other),
+            jnp.zeros((len(rows), width, 1)),
+        )
+
+    def __call__(self, z: Float[Array, " coordinates"], extra: Float[Array, " extra"]) -> Scalar:
+        """Energy in kT."""
+        own = z[jnp.asarray(self.coordinates)] * self.seen
+        same = jnp.broadcast_to(extra, (len(own), len(extra)))
+        h = jax.nn.silu(self.first(jnp.concatenate([own, same], axis=1)))
+        h = h + jax.nn.silu(self.second(h))
+        return jnp.sum(h * self.last[:, :, 0])
+
+
+def _places(n_beads: int, bonds: tuple[tuple[int, int], ...]) -> list[tuple[int, ...]]:
+    """Beads around each bead, by so many bonds that half of the places have `FEWEST` or more."""
+    apart = separations(neighbours_of(n_beads, bonds), n_beads)
+    for reach in range(1, n_beads):
+        near = apart <= reach
+        if np.median(near.sum(axis=1)) >= min(FEWEST, n_beads):
+            break
+    return sorted({tuple(np.flatnonzero(row).tolist()) for row in near})
