@@ -1,6 +1,6 @@
 """Every sampler recovers every analytic density under every process."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import jax
 import numpy as np
@@ -9,11 +9,16 @@ from jaxtyping import Float
 
 from fokker.process import CosineOptions, VarianceExplodingOptions, VariancePreservingOptions
 from fokker.sampler import (
+    Annealed,
+    AnnealedOptions,
     DPMSolverOptions,
+    EnergyPath,
     EulerMaruyamaOptions,
     ProbabilityFlowOptions,
+    ReverseProcess,
     SamplerOptions,
     generate,
+    generate_weighted,
 )
 from tests.helpers.analytic import TWO_WELLS, AnalyticMixture
 from tests.helpers.tools import bead_features
@@ -35,6 +40,7 @@ SAMPLERS = {
     "dpm-solver": (DPMSolverOptions(), 0.010),
     "dpm_solver, stochastic": (DPMSolverOptions(eta=1.0), 0.025),
     "euler-maruyama": (EulerMaruyamaOptions(), 0.016),
+    "annealed": (AnnealedOptions(), 0.0),
     "probability-flow": (ProbabilityFlowOptions(), 1e-4),
 }
 
@@ -68,20 +74,18 @@ def test_no_sampler_is_left_out():
     assert {options.name for options, _ in SAMPLERS.values()} == names
 
 
-def draw(sampler: str, process: str, density: str) -> Float[np.ndarray, "frames 2"]:
+def draw(sampler: str, process: str, density: str) -> tuple[Float[np.ndarray, "frames 2"], float]:
+    """Samples, and how many independent ones they are worth."""
     model = AnalyticMixture.anisotropic(**DENSITIES[density], process=PROCESSES[process])
-    batches = generate(
-        SAMPLERS[sampler][0].build(),
-        model,
-        PROCESSES[process],
-        bead_features(1),
-        n=N,
-        shape=(1, 2),
-        centred=False,
-        key=jax.random.key(7),
-        batch_size=N,
-    )
-    return next(batches)[:, 0].astype(np.float64)
+    chosen, features = SAMPLERS[sampler][0].build(), bead_features(1)
+    how: dict[str, Any] = {"n": N, "shape": (1, 2), "key": jax.random.key(7), "batch_size": N}
+    if isinstance(chosen, Annealed):
+        path = EnergyPath.of(ReverseProcess(model, PROCESSES[process], features, False))
+        island = next(generate_weighted(chosen, path, **how))
+        # drawn evenly from weighted ones, which costs up to as much again
+        return island.frames[:, 0].astype(np.float64), 0.5 * island.effective
+    batches = generate(chosen, model, PROCESSES[process], features, centred=False, **how)
+    return next(batches)[:, 0].astype(np.float64), N
 
 
 @pytest.mark.parametrize("process", PROCESSES)
@@ -91,17 +95,17 @@ def test_moments_and_mode_weights(sampler: str, process: str):
     alpha, sigma = (float(scale) for scale in PROCESSES[process].level(jax.numpy.asarray(1.0)))
     for density in DENSITIES:
         model = AnalyticMixture.anisotropic(**DENSITIES[density], process=PROCESSES[process])
-        x = draw(sampler, process, density)
+        x, n = draw(sampler, process, density)
         assert np.all(np.isfinite(x))
         std = np.sqrt(np.diag(model.covariance))
         # The prior has mean 0, not alpha(1) mu; a Gaussian's flow shrinks that with its width.
         shift = alpha * np.abs(model.mean[0]) * std / np.hypot(alpha, sigma)
-        # 4.5 standard errors of a mean over N, here and below: 1 in 10^5 a comparison.
+        # 4.5 standard errors of a mean, here and below: 1 in 10^5 a comparison.
         mean_error = np.abs(x.mean(0) - model.mean[0])
-        assert np.all(mean_error < 4.5 * std / np.sqrt(N) + shift + bias * std), density
+        assert np.all(mean_error < 4.5 * std / np.sqrt(n) + shift + bias * std), density
         products = (x - model.mean[0])[:, :, None] * (x - model.mean[0])[:, None, :]
         covariance_error = np.abs(products.mean(0) - model.covariance)
-        standard_error = products.std(0) / np.sqrt(N)
+        standard_error = products.std(0) / np.sqrt(n)
         # The prior's variance is that of unit data: off by at most alpha^2 / (alpha^2 + sigma^2).
         relative = 2.0 * bias + alpha**2 / (alpha**2 + sigma**2)
         allowed = 4.5 * standard_error + relative * np.outer(std, std) + shift[:, None] * std
@@ -111,4 +115,4 @@ def test_moments_and_mode_weights(sampler: str, process: str):
             # Prior mean 0 instead of alpha(1) mu moves the watershed's quantile by the shift times
             # the height 0.4 of a unit normal.
             moved = 0.4 * alpha * abs(model.mean[0, 0]) / np.hypot(alpha, sigma)
-            assert abs(weight - 0.3) < 4.5 * np.sqrt(0.21 / N) + moved + 0.5 * bias
+            assert abs(weight - 0.3) < 4.5 * np.sqrt(0.21 / n) + moved + 0.5 * bias

@@ -279,7 +279,10 @@ def _matrices(parameters: Any) -> Any:
 
     def of_node(node: Any) -> Any:
         if isinstance(node, PerPlace):
-            return PerPlace(one_a_place, None)  # pyright: ignore[reportArgumentType]
+            chosen = jax.tree.map(lambda _: None, node)
+            return eqx.tree_at(
+                lambda n: n.weight, chosen, one_a_place, is_leaf=lambda leaf: leaf is None
+            )
         return one if node.ndim == 2 else None
 
     return jax.tree.map(of_node, parameters, is_leaf=lambda node: isinstance(node, PerPlace))
