@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,8 +25,8 @@ System = Annotated[
 Method = Annotated[str, typer.Option("--method", "-m", help="Method preset.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder.")]
 Sampler = Annotated[
-    str | None,
-    typer.Option(help="dpm-solver, annealed, euler-maruyama or probability-flow."),
+    Literal["dpm-solver", "annealed", "euler-maruyama", "probability-flow"] | None,
+    typer.Option(help="How samples are drawn; by default as the run's configuration says."),
 ]
 Bias = Annotated[
     str | None,

@@ -21,13 +21,13 @@ _COLUMNS = "n", "log_normalisation", "error", "effective", "distinct", "share", 
 def row_of(island: Island) -> dict[str, float]:
     """What is recorded of one island."""
     return {
-        "n": len(island.frames),
+        "n": float(len(island.frames)),
         "log_normalisation": island.log_normalisation,
         "error": island.error,
         "effective": island.effective,
-        "distinct": len(np.unique(island.ancestor)),
+        "distinct": float(len(np.unique(island.ancestor))),
         "share": island.share,
-        "resamplings": island.resamplings,
+        "resamplings": float(island.resamplings),
     }
 
 

@@ -94,6 +94,9 @@ def sample(
     with contextlib.ExitStack() as stack:
         stack.enter_context(loaded.folder.locked())
         last = first = _Position.find(target, settings) if ours else _Position()
+        key = jax.random.fold_in(jax.random.key(seed), SAMPLING_STREAM)
+        # before a file is touched: it says what cannot be sampled
+        stream = _stream(loaded, options, n, key, first.batch, on_progress)
         writer = None
         if parallel.is_primary():
             if not ours:
@@ -102,8 +105,6 @@ def sample(
             append_at = first.bytes if target.exists() or first.bytes else None
             writer = FrameWriter(target, loaded.system, append_at=append_at)
             stack.enter_context(writer)
-        key = jax.random.fold_in(jax.random.key(seed), SAMPLING_STREAM)
-        stream = _stream(loaded, options, n, key, first.batch, on_progress)
         tilts: Float[np.ndarray, " frames"] | None = None
         for batch, (frames, row, tilt) in enumerate(stream, start=first.batch + 1):
             finished = batch * options.batch_size >= n
