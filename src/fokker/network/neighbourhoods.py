@@ -20,7 +20,7 @@ from ..types import Key, Scalar
 from ..variables import neighbours_of, separations
 
 FEWEST, WHOLE = 7, 12
-"""Beads of a usual neighbourhood; and of a molecule that one network sees well as a whole."""
+"""Beads of the largest neighbourhood at least; and of a molecule that one network sees well as a whole."""
 
 
 class PerPlace(eqx.Module):
@@ -117,10 +117,16 @@ class Neighbourhoods(eqx.Module):
 
 
 def _places(n_beads: int, bonds: tuple[tuple[int, int], ...]) -> list[tuple[int, ...]]:
-    """Beads around each bead, by so many bonds that half of the places have `FEWEST` or more."""
+    """Beads around each bead, by so few bonds that the largest place has `FEWEST` or more.
+
+    Places that lie within another one are left out.
+    """
     apart = separations(neighbours_of(n_beads, bonds), n_beads)
     for reach in range(1, n_beads):
         near = apart <= reach
-        if np.median(near.sum(axis=1)) >= min(FEWEST, n_beads):
+        if near.sum(axis=1).max() >= FEWEST:
             break
-    return sorted({tuple(np.flatnonzero(row).tolist()) for row in near})
+    places = {frozenset(np.flatnonzero(row).tolist()) for row in near}
+    return sorted(
+        tuple(sorted(place)) for place in places if not any(place < other for other in places)
+    )
