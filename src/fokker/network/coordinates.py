@@ -129,6 +129,14 @@ class InternalCoordinates(eqx.Module):
         return np.concatenate([of_pairs, np.stack([origin, *others], axis=1)])
 
     @property
+    def mean_distances(self) -> Float[np.ndarray, "beads beads"]:
+        """Of any two beads; zero on the diagonal."""
+        first, second = self.pairs.T
+        found = np.zeros((self.edges.shape[2],) * 2)
+        found[first, second] = found[second, first] = self.distance_mean
+        return found
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Number of distances and of volumes."""
         return len(self.pairs), self.edges.shape[1]

@@ -115,8 +115,7 @@ class InvariantOptions(Options):
         if self.neighbourhoods and head == "energy":
             neighbourhoods = Neighbourhoods.around(
                 geometry.beads,
-                inputs.frames.shape[1],
-                bonds,
+                geometry.mean_distances,
                 self.neighbourhoods,
                 NOISE_EMBEDDING_SIZE + size,
                 jax.random.fold_in(key, 2),

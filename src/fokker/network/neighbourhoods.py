@@ -2,10 +2,11 @@ r"""Energies of neighbourhoods: a sum over beads, each term a small network of w
 
     energy(x_t) = sum over beads i  f_i(z of the neighbourhood of i, rho)
 
-The neighbourhood of a bead are the beads that few bonds lead to. Most of what the energy of a
-molecule is at small noise is local: how stiff bonds, angles and torsions are, given the torsions
-next to them. One network of all coordinates must learn each of these pieces with every weight it
-has; here each has weights of its own, and their number grows with the molecule as the energy does.
+The neighbourhood of a bead are the beads nearest to it on average, by bonds or by the fold. Most of
+what the energy of a molecule is at small noise is local: how stiff bonds, angles and torsions are,
+given the torsions next to them. One network of all coordinates must learn each of these pieces with
+every weight it has; here each has weights of its own, and their number grows with the molecule as
+the energy does.
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..types import Key, Scalar
-from ..variables import neighbours_of, separations
 
-FEWEST, WHOLE = 7, 12
-"""Beads of the largest neighbourhood at least; and of a molecule that one network sees well as a whole."""
+SIZE, WHOLE = 8, 12
+"""Beads of a neighbourhood; and of a molecule that one network sees well as a whole."""
 
 
 class PerPlace(eqx.Module):
@@ -68,20 +68,19 @@ class Neighbourhoods(eqx.Module):
     @staticmethod
     def around(
         beads: Int[np.ndarray, "coordinates most"],
-        n_beads: int,
-        bonds: tuple[tuple[int, int], ...],
+        apart: Float[np.ndarray, "beads beads"],
         width: int,
         extra: int,
         key: Key,
     ) -> Neighbourhoods | None:
-        """Networks around each bead; None if the molecule is small, or has no bonds.
+        """Networks around each bead; None if the molecule is small.
 
         Parameters
         ----------
         beads
             That each coordinate is made of, filled up with -1.
-        n_beads, bonds
-            Of the molecule.
+        apart
+            Mean distance of any two beads.
         width
             Of the layers.
         extra
@@ -89,11 +88,10 @@ class Neighbourhoods(eqx.Module):
         key
             For the initial weights.
         """
-        if n_beads <= WHOLE or not bonds:
+        if len(apart) <= WHOLE:
             return None
         rows = [
-            np.flatnonzero(np.all(np.isin(beads, [*place, -1]), axis=1))
-            for place in _places(n_beads, bonds)
+            np.flatnonzero(np.all(np.isin(beads, [*place, -1]), axis=1)) for place in _places(apart)
         ]
         most = max(map(len, rows))
         filled = np.stack([np.pad(row, (0, most - len(row))) for row in rows])
@@ -116,17 +114,7 @@ class Neighbourhoods(eqx.Module):
         return jnp.sum(h * self.last[:, :, 0])
 
 
-def _places(n_beads: int, bonds: tuple[tuple[int, int], ...]) -> list[tuple[int, ...]]:
-    """Beads around each bead, by so few bonds that the largest place has `FEWEST` or more.
-
-    Places that lie within another one are left out.
-    """
-    apart = separations(neighbours_of(n_beads, bonds), n_beads)
-    for reach in range(1, n_beads):
-        near = apart <= reach
-        if near.sum(axis=1).max() >= FEWEST:
-            break
-    places = {frozenset(np.flatnonzero(row).tolist()) for row in near}
-    return sorted(
-        tuple(sorted(place)) for place in places if not any(place < other for other in places)
-    )
+def _places(apart: Float[np.ndarray, "beads beads"]) -> list[tuple[int, ...]]:
+    """Each bead with those nearest to it on average; the same set only once."""
+    nearest = np.argsort(apart, axis=1, kind="stable")[:, :SIZE]
+    return sorted({tuple(sorted(row)) for row in nearest.tolist()})

@@ -108,10 +108,22 @@ def tiles(metrics: Metrics, run: Run, steps: list[TrainingStep]) -> list[Tile]:
             f"without structure {_pair(percent(iid.nan_fraction), percent(sim.nan_fraction))}",
             "poor" if (iid.failed_fraction or 0.0) + (sim.failed_fraction or 0.0) > 0.0 else "",
         ),
+        *_worth_tiles(run),
         temperature_tile(run),
         _training_tile(run, steps),
         _speed_tile(run),
     ]
+
+
+def _worth_tiles(run: Run) -> list[Tile]:
+    """What annealed samples are worth; of other samplers all are independent."""
+    sampling = run.sampling
+    if sampling is None or sampling.effective is None:
+        return []
+    log_z = number(sampling.log_normalisation), number(sampling.log_normalisation_error)
+    note = f"of {sampling.n or 0:,}, by {sampling.distinct_ancestors or 0:,} ancestors; "
+    note += f"log Z {log_z[0]} ± {log_z[1]}"
+    return [Tile("independent samples", f"{sampling.effective:,.0f}", note)]
 
 
 def tables(metrics: Metrics, plots: Plots | None) -> list[Table]:

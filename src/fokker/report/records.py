@@ -144,13 +144,20 @@ class Training(AbstractRecord):
 
 
 class Sampling(AbstractRecord):
-    """How independent samples were drawn; `evaluations` of the network a sample."""
+    """How independent samples were drawn; `evaluations` of the network a sample.
+
+    What follows `sampler` is of annealed samples alone.
+    """
 
     n: int | None = None
     not_finite: int | None = None
     seconds: float | None = None
     evaluations: int | None = None
     sampler: str | None = None
+    effective: float | None = None
+    distinct_ancestors: int | None = None
+    log_normalisation: float | None = None
+    log_normalisation_error: float | None = None
 
 
 class Simulation(AbstractRecord):
