@@ -91,9 +91,9 @@ class EnergyPath(AbstractPath):
 
     def _of_expert(self, index: int):
         expert, features = self.reverse.experts[index], self.reverse.features
-        return lambda x, t: jax.vmap(expert.energy_and_score, in_axes=(0, None, None))(
-            x, t, features
-        )
+        assert isinstance(expert, AbstractEnergy)
+        evaluate = jax.vmap(expert.energy_and_score, in_axes=(0, None, None))
+        return lambda x, t: evaluate(x, t, features)
 
     def _across(self, border: int):
         below, above = self._of_expert(border), self._of_expert(border + 1)
