@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from ..config import Config, MoleculesOptions
 from ..errors import FokkerError
 from ..run.folder import write_atomically
-
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+from ..workflow.budget import parse_duration
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,8 @@ class Budget:
         FokkerError
             If it is not a time above zero.
         """
-        found = _DURATION.fullmatch(text.strip())
-        hours, minutes, seconds = (
-            (float(part or 0) for part in found.groups()) if found else [0] * 3
-        )
-        total = 3600 * hours + 60 * minutes + seconds
-        if total <= 0:
-            raise FokkerError(f"--budget {text!r}: write a time such as 60s, 5m or 1h30m.")
-        return Budget(seconds=total)
+        bare = re.fullmatch(r".*\d", text.strip(), re.ASCII)
+        return Budget(seconds=parse_duration(f"{text.strip()}s" if bare else text))
 
     @property
     def sentence(self) -> str:

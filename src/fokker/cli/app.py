@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from .export import OPENMM_EXAMPLE, WEIGHTS_EXAMPLE, export_openmm, export_weigh
 from .files import repeated
 from .inspect import inspect
 from .likelihood import likelihood
+from .planning import settled
 from .settings import configuration
 from .work import (
     do_evaluate,
@@ -97,7 +99,8 @@ def train(
     method: settings.Method = "fokker",
     config: settings.File = None,
     change: settings.Changes = None,
-    effort: settings.Effort = 1.0,
+    effort: settings.Effort = None,
+    budget: settings.Budget = None,
     seed: settings.Seed = None,
     trajectory: settings.TrajectoryFiles = None,
     topology: settings.Topology = None,
@@ -124,12 +127,12 @@ def train(
     stop = _stop()
     with told(stop, _again()):
         _join(devices)
-        chosen = configuration(
+        at = partial(
+            configuration,
             system,
             method,
             file=config,
             changes=change,
-            effort=effort,
             seed=seed,
             trajectory=trajectory,
             topology=topology,
@@ -146,6 +149,7 @@ def train(
             forces=forces,
             pretrained=pretrained,
         )
+        chosen = settled(lambda e: at(effort=e), effort, budget, out, resume, stop)
         do_train(chosen, out, resume, stop)
 
 
@@ -281,7 +285,8 @@ def report(run: RunPath, topology: settings.NewMolecule = None) -> None:
 
 
 @app.command(
-    epilog="**Example:** `fokker run alanine-dipeptide --method fokker --out runs/ala`",
+    epilog="**Examples:** `fokker run alanine-dipeptide --out runs/ala`; in half an hour of "
+    "training: `fokker run alanine-dipeptide --budget 30m --out runs/ala`",
 )
 def run(
     system: settings.System,
@@ -289,7 +294,8 @@ def run(
     method: settings.Method = "fokker",
     config: settings.File = None,
     change: settings.Changes = None,
-    effort: settings.Effort = 1.0,
+    effort: settings.Effort = None,
+    budget: settings.Budget = None,
     seed: settings.Seed = None,
     trajectory: settings.TrajectoryFiles = None,
     topology: settings.Topology = None,
@@ -319,12 +325,12 @@ def run(
     stop = _stop()
     with told(stop, _again()):
         _join(devices)
-        chosen = configuration(
+        at = partial(
+            configuration,
             system,
             method,
             file=config,
             changes=change,
-            effort=effort,
             seed=seed,
             trajectory=trajectory,
             topology=topology,
@@ -341,6 +347,7 @@ def run(
             forces=forces,
             pretrained=pretrained,
         )
+        chosen = settled(lambda e: at(effort=e), effort, budget, out, resume, stop)
         do_train(chosen, out, resume, stop)
         RunFolder(out).note(command=_command())
         several = is_many(out)

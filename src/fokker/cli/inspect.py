@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from ..errors import FokkerError
 from ..runtime.interruption import Stop
 from . import settings
 from .display import console, told
+from .planning import expectations
 from .settings import configuration
 from .work import do_make_data
 
@@ -42,6 +44,14 @@ def inspect(
     mapping: settings.BeadMapping = None,
     variables: settings.Variables = None,
     forces: settings.Forces = None,
+    budget: Annotated[
+        bool,
+        typer.Option(
+            "--budget",
+            help="Measure the speed of training on this machine and say how many steps ten "
+            "minutes, one hour and four hours afford.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--json", help="Write everything to this file as JSON.")
     ] = None,
@@ -56,18 +66,23 @@ def inspect(
     stop = Stop()
     with told(stop):
         target: Any = Path(system)
+        at = None
+        if (target / "checkpoint").is_dir() and budget:
+            raise FokkerError(
+                f"--budget: {system} is a run, whose steps are fixed; name the system in its place."
+            )
         if not (target / "checkpoint").is_dir():
             if takes_folder(system):
                 raise FokkerError(
                     f"{system!r} is many molecules; inspect one of them, for example fokker "
                     "inspect molecule -f KL.dcd -p KL.pdb --temperature 310."
                 )
-            target = configuration(
+            at = partial(
+                configuration,
                 system,
                 "fokker",
                 file=config,
                 changes=change,
-                effort=1.0,
                 seed=None,
                 trajectory=trajectory,
                 topology=topology,
@@ -79,6 +94,7 @@ def inspect(
                 variables=variables,
                 forces=forces,
             )
+            target = at(effort=1.0)
             do_make_data(target, stop)
         with console.status("inspecting") as status:
             found = work(target, on_message=status.update)
@@ -89,6 +105,9 @@ def inspect(
             console.print(Text.assemble(("warning: ", "bold yellow"), warning))
         if not found["warnings"]:
             console.print("nothing looks wrong.")
+        if at is not None and budget:
+            with stop.immediate():
+                console.print(expectations(lambda effort: at(effort=effort)))
         if out is not None:
             write_atomically(out, json.dumps(found, indent=1, allow_nan=False))
             console.print(f"written: {out}")

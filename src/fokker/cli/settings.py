@@ -58,7 +58,21 @@ File = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML file with changes to the presets.")
 ]
 Effort = Annotated[
-    float, typer.Option(min=0.001, help="Multiply the training steps of the presets.")
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="Multiply the training steps of the presets.  [default: 1.0]",
+        show_default=False,
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="Instead of --effort: time to train on this machine, for example 30m or 1h30m. Speed "
+        "is measured first; the steps that fit are then fixed. Sampling and simulation come on "
+        "top. `fokker inspect ... --budget` says what to expect.",
+        metavar="TIME",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 TrajectoryFiles = Annotated[
