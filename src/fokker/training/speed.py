@@ -71,7 +71,8 @@ class Stepper:
         self.times: list[list[float]] = [[] for _ in kinds]
         for kind, _ in enumerate(kinds):
             self._run(kind)
-            self.lengths[kind] = min(MAX_BLOCK, max(2, round(SECONDS / self._run(kind))))
+            aimed = parallel.of_primary(round(SECONDS / self._run(kind)))
+            self.lengths[kind] = min(MAX_BLOCK, max(2, aimed))
 
     def measure(self) -> None:
         """Time each kind of step once more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from ..config import Config
 from ..dataset.subject import load_subject
 from ..errors import FokkerError
 from ..run.folder import RunFolder
-from ..runtime import checkpoint
+from ..runtime import checkpoint, parallel
 from ..training.speed import Speed, measure_speeds, seconds_of
 
 _DURATION = re.compile(
@@ -27,6 +28,9 @@ MOST = 1000.0
 
 MARGIN = 0.95
 """Share of the time that is planned; the rest is for checkpoints and what else may come."""
+
+FINEST = 10**6
+"""Efforts are whole multiples of one by this."""
 
 HALVINGS = 30
 
@@ -111,6 +115,7 @@ def affordable(
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if cost(middle) <= left else (low, middle)
+    low = math.floor(low * FINEST) / FINEST
     return Planned(low, at(low), cost(low))
 
 
@@ -173,9 +178,11 @@ def plan(
         )
     speeds, spent = measured(at, say)
     found = affordable(at, speeds, seconds, spent)
-    steps = steps_by_name(found.config)
+    effort = parallel.of_primary(round(found.effort * FINEST)) / FINEST
+    config = at(effort)
+    steps = steps_by_name(config)
     say(
-        f"budget {said(seconds)}: effort {found.effort:.3g}, "
+        f"budget {said(seconds)}: effort {effort:.3g}, "
         + ", ".join(f"{name} {n:,} steps" for name, n in steps.items())
         + f"; about {said(spent + found.seconds)} in all"
     )
@@ -183,13 +190,13 @@ def plan(
         folder.note(
             plan={
                 "budget": seconds,
-                "effort": found.effort,
+                "effort": effort,
                 "measuring": round(spent, 1),
                 "expected": round(found.seconds, 1),
                 "steps": steps,
             }
         )
-    return found.config
+    return config
 
 
 def steps_by_name(config: Config) -> dict[str, int]:
