@@ -90,7 +90,7 @@ class _Stepper:
     def __init__(self, config: Config, index: int, subject: Subject):
         dataset = subject.dataset
         inputs = None if dataset.molecules is None else dataset.molecules.inputs
-        model = initial_model(config, subject.system, dataset.training, inputs)
+        model = initial_model(config, subject.system, dataset.alike, inputs)
         job = Stages(config, subject).create(index, model)
         self.stage, self.state, self.pool = job.stage, job.state, job.pool
         kinds = self.stage.kinds_of_steps

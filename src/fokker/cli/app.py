@@ -112,6 +112,9 @@ def train(
     validation: settings.Validation = None,
     test: settings.Test = None,
     forces: settings.Forces = None,
+    weights: settings.Weights = None,
+    log_weights: settings.LogWeights = None,
+    bias: settings.Bias = None,
     pretrained: settings.Pretrained = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
@@ -144,6 +147,9 @@ def train(
             validation=validation,
             test=test,
             forces=forces,
+            weights=weights,
+            log_weights=log_weights,
+            bias=bias,
             pretrained=pretrained,
         )
         do_train(chosen, out, resume, stop)
@@ -304,6 +310,9 @@ def run(
     validation: settings.Validation = None,
     test: settings.Test = None,
     forces: settings.Forces = None,
+    weights: settings.Weights = None,
+    log_weights: settings.LogWeights = None,
+    bias: settings.Bias = None,
     pretrained: settings.Pretrained = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
@@ -339,6 +348,9 @@ def run(
             validation=validation,
             test=test,
             forces=forces,
+            weights=weights,
+            log_weights=log_weights,
+            bias=bias,
             pretrained=pretrained,
         )
         do_train(chosen, out, resume, stop)
