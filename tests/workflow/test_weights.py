@@ -149,6 +149,8 @@ def test_a_run_with_weights_compares_with_weighted_frames(data, tmp_path):
         error = 4 / np.sqrt(table["n_training_effective"])
         assert abs(own["training_mean"] - np.angle(turn)) < error / abs(turn)
     assert "(worth " in (run / "report.html").read_text()
+    refused = call("evaluate", run, "--frame-time", "1ps", code=2)
+    assert "a bias changes how fast things happen" in refused
     # simulations begin from frames of the unbiased distribution too
     start = load_run(run)
     frames = start.scaling.invert(start.start_frames)
@@ -194,3 +196,5 @@ def test_what_takes_no_weights_says_so(data, tmp_path):
     assert "weights and log_weights say the same" in shown
     with pytest.raises(FokkerError, match="the forces of a biased simulation"):
         settings(folder, weights=[str(w)], forces=["forces.npz"])
+    with pytest.raises(FokkerError, match="a bias changes how fast things happen"):
+        settings(folder, weights=[str(w)], frame_time="1ps")

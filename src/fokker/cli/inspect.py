@@ -44,7 +44,7 @@ def inspect(
     forces: settings.Forces = None,
     weights: settings.Weights = None,
     log_weights: settings.LogWeights = None,
-    bias: settings.Bias = None,
+    bias: settings.FrameBias = None,
     out: Annotated[
         Path | None, typer.Option("--json", help="Write everything to this file as JSON.")
     ] = None,

@@ -37,7 +37,8 @@ class MoleculeOptions(Options):
     )
     forces: tuple[str, ...] = Field(
         default=(),
-        description="NPZ or HDF5 files of more frames, with forces on all atoms (kJ/mol/nm)",
+        description="NPZ or HDF5 files of more frames, with forces on all atoms or on the beads "
+        "(kJ/mol/nm)",
     )
     force_map: ForceMap = Field(
         default="optimal",
