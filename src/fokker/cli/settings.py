@@ -136,8 +136,8 @@ Pretrained = Annotated[
 Forces = Annotated[
     list[str] | None,
     typer.Option(
-        help="Frames with forces: NPZ (positions in nm, forces in kJ/mol/nm, of all atoms or of the "
-        "beads alone) or HDF5. With --trajectory or without. Repeatable."
+        help="Frames with forces: NPZ (positions in nm, forces in kJ/mol/nm, of all atoms or of "
+        "the beads alone) or HDF5. With --trajectory or without. Repeatable."
     ),
 ]
 Weights = Annotated[
