@@ -66,8 +66,16 @@ def test_npz_is_read_and_mapped(save, system, kind):
 
 def test_beads_alone_are_read(save, system):
     positions, forces = frames()
-    path = save(positions=positions[:, [0, 2, 3]], forces=forces[:, [0, 2, 3]], names=None)
-    assert read_labelled(path, system).forces.shape == (400, 3, 3)
+    own = positions[:, [0, 2, 3]], forces[:, [0, 2, 3]]
+    path = save(positions=own[0], forces=own[1], names=None)
+    for kind in ("atoms", "optimal"):
+        found = read_labelled(path, system, kind=kind)
+        np.testing.assert_allclose(found.positions, own[0])
+        # each force is that of its bead, without what moves or turns the whole
+        bare = own[1] - own[1].mean(axis=1, keepdims=True)
+        close = np.corrcoef(found.forces.ravel(), bare.ravel())[0, 1]
+        assert close > 0.9
+        np.testing.assert_allclose(found.forces.sum(axis=1), 0.0, atol=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,8 @@ def _trials(
         _simulate(target, trial, out, stop, show, f"scan{_of(target)} t = {t:g}")
         data = data or baseline_of(loaded)
         found = read_frames(out, loaded.system, allow_failed=True)
-        js = judged_js(compare(loaded.system, data.frames, found)).js
+        table = compare(loaded.system, data.frames, found, training_weights=data.weights)
+        js = judged_js(table).js
         tried = {**tried, f"{t:g}": 1.0 if js is None else js}
         folder.note(scan=tried)
         out.unlink()

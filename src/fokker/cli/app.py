@@ -115,6 +115,9 @@ def train(
     validation: settings.Validation = None,
     test: settings.Test = None,
     forces: settings.Forces = None,
+    weights: settings.Weights = None,
+    log_weights: settings.LogWeights = None,
+    bias: settings.FrameBias = None,
     pretrained: settings.Pretrained = None,
     resume: settings.Resume = False,
     devices: settings.Devices = None,
@@ -147,6 +150,9 @@ def train(
             validation=validation,
             test=test,
             forces=forces,
+            weights=weights,
+            log_weights=log_weights,
+            bias=bias,
             pretrained=pretrained,
         )
         chosen = settled(lambda e: at(effort=e), effort, budget, out, resume, stop)
@@ -310,6 +316,9 @@ def run(
     validation: settings.Validation = None,
     test: settings.Test = None,
     forces: settings.Forces = None,
+    weights: settings.Weights = None,
+    log_weights: settings.LogWeights = None,
+    bias: settings.FrameBias = None,
     pretrained: settings.Pretrained = None,
     reference: settings.Reference = None,
     resume: settings.Resume = False,
@@ -345,6 +354,9 @@ def run(
             validation=validation,
             test=test,
             forces=forces,
+            weights=weights,
+            log_weights=log_weights,
+            bias=bias,
             pretrained=pretrained,
         )
         chosen = settled(lambda e: at(effort=e), effort, budget, out, resume, stop)

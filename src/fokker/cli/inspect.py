@@ -52,6 +52,9 @@ def inspect(
             "minutes, one hour and four hours afford.",
         ),
     ] = False,
+    weights: settings.Weights = None,
+    log_weights: settings.LogWeights = None,
+    bias: settings.FrameBias = None,
     out: Annotated[
         Path | None, typer.Option("--json", help="Write everything to this file as JSON.")
     ] = None,
@@ -93,6 +96,9 @@ def inspect(
                 mapping=mapping,
                 variables=variables,
                 forces=forces,
+                weights=weights,
+                log_weights=log_weights,
+                bias=bias,
             )
             target = at(effort=1.0)
             do_make_data(target, stop)
@@ -137,6 +143,12 @@ def _facts(found: dict[str, Any]) -> Table:
         f"{found['correlation_time']:,.1f} frames to an independent one: about "
         f"{found['effective_frames']:,.0f} independent training frames",
     )
+    if found["weights"] is not None:
+        table.add_row(
+            "weights",
+            f"worth {found['weights']['effective_number']:,.0f} frames that count alike; the "
+            f"largest is {found['weights']['largest_share']:.2%} of all",
+        )
     plane = found["plane"]
     table.add_row("plane", f"{', '.join(plane['variables'])}: {plane['why']}".lstrip(": "))
     chiral = ", ".join(found["chiral_centres"]) or "none"

@@ -11,7 +11,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..config import Config, parse, read_toml
-from ..config.presets import assignment, combine, merge, takes_files, with_force_matching
+from ..config.presets import (
+    assignment,
+    combine,
+    merge,
+    takes_files,
+    takes_folder,
+    with_force_matching,
+)
 from ..errors import FokkerError
 from ..variables import parse_choice
 
@@ -143,8 +150,32 @@ Pretrained = Annotated[
 Forces = Annotated[
     list[str] | None,
     typer.Option(
-        help="Frames with forces: NPZ (positions in nm, forces in kJ/mol/nm, of all atoms) or "
-        "HDF5. With --trajectory or without. Repeatable."
+        help="Frames with forces: NPZ (positions in nm, forces in kJ/mol/nm, of all atoms or of "
+        "the beads alone) or HDF5. With --trajectory or without. Repeatable."
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Frames of a biased simulation: the weight of each, in an NPY or text file, one for "
+        "each trajectory or one for all. FILE:NAME is a column of a PLUMED file, FILE:2 the second "
+        "one of plain text. Repeatable.",
+        metavar="FILE[:COLUMN]",
+    ),
+]
+LogWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The same with natural logarithms of weights, such as those of MBAR.",
+        metavar="FILE[:COLUMN]",
+    ),
+]
+FrameBias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The same with the bias of each frame in kJ/mol, such as COLVAR:metad.rbias; the "
+        "weight is exp(bias / kT).",
+        metavar="FILE[:COLUMN]",
     ),
 ]
 Stride = Annotated[int | None, typer.Option(min=1, help="Keep every n-th frame.")]
@@ -198,6 +229,9 @@ def configuration(
     validation: str | None = None,
     test: str | None = None,
     forces: Sequence[str] | None = None,
+    weights: Sequence[str] | None = None,
+    log_weights: Sequence[str] | None = None,
+    bias: Sequence[str] | None = None,
     pretrained: str | None = None,
     frame_time: str | None = None,
 ) -> Config:
@@ -211,6 +245,9 @@ def configuration(
     own = {
         "trajectory": list(trajectory) if trajectory else None,
         "forces": list(forces) if forces else None,
+        "weights": list(weights) if weights else None,
+        "log_weights": list(log_weights) if log_weights else None,
+        "bias": list(bias) if bias else None,
         "topology": topology,
         "select": select,
         "temperature": temperature,
@@ -234,6 +271,7 @@ def configuration(
         raise FokkerError(
             f"--trajectory is for your own molecule: write `molecule` in place of {system!r}."
         )
+    _refuse_weights(system, given, own_files)
     parts = [read_toml(file)] if file else []
     assigned: dict[str, Any] = {}
     for text in changes or ():
@@ -249,6 +287,17 @@ def configuration(
     if raw["system"].get("kind") == "molecules":
         _need_folder(system, raw["system"])
     return parse(raw, source)
+
+
+def _refuse_weights(system: str, given: Mapping[str, Any], own_files: bool) -> None:
+    for key in ("weights", "log_weights", "bias"):
+        if key in given and not own_files:
+            why = "its frames count alike"
+            if "folder" in given or takes_folder(system):
+                why = "the frames of many molecules count alike; train one alone with `molecule`"
+            raise FokkerError(
+                f"--{key.replace('_', '-')} is for your own molecule, not for {system!r}: {why}."
+            )
 
 
 def _are_tables(raw: Mapping[str, Any]) -> bool:

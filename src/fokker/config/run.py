@@ -15,6 +15,7 @@ from ..process import ProcessOptions, VariancePreservingOptions
 from ..sampler import SamplerOptions
 from ..trajectory.clock import FROM_FILE, picoseconds
 from ..trajectory.force_map import ForceMap
+from ..trajectory.frame_weights import FrameWeights
 from ..variables import VariableChoice
 from .simulated import RefinementOptions, ReweightingOptions
 from .training import T_MIN, TrainingOptions
@@ -36,7 +37,8 @@ class MoleculeOptions(Options):
     )
     forces: tuple[str, ...] = Field(
         default=(),
-        description="NPZ or HDF5 files of more frames, with forces on all atoms (kJ/mol/nm)",
+        description="NPZ or HDF5 files of more frames, with forces on all atoms or on the beads "
+        "(kJ/mol/nm)",
     )
     force_map: ForceMap = Field(
         default="optimal",
@@ -62,6 +64,19 @@ class MoleculeOptions(Options):
         description="only if the frames are dynamics in the order of time: the time between two in "
         "the files, such as 0.1ns, or `file` if they state it; the kinetics are then compared",
     )
+    weights: tuple[str, ...] = Field(
+        default=(),
+        description="files with the weight of each frame, one for each trajectory or one for all: "
+        "NPY or text, FILE:column for one of several columns; empty: all count alike",
+    )
+    log_weights: tuple[str, ...] = Field(
+        default=(), description="the same with natural logarithms of weights"
+    )
+    bias: tuple[str, ...] = Field(
+        default=(),
+        description="the same with the bias that each frame was simulated under, kJ/mol: the "
+        "weight is exp(bias / kT)",
+    )
     allow_cut: bool = Field(
         default=False, description="use the whole frames of files that end early"
     )
@@ -74,6 +89,19 @@ class MoleculeOptions(Options):
     def _has_frames(self) -> MoleculeOptions:
         if not self.trajectory and not self.forces:
             raise ValueError("there are no frames; give a trajectory, or a file with forces")
+        given = [name for name in ("weights", "log_weights", "bias") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} say the same; give one of them")
+        if given and self.forces:
+            raise ValueError(
+                f"{given[0]} and forces: the forces of a biased simulation hold those of its bias, "
+                "and a model would learn them; leave out one of the two"
+            )
+        if given and self.frame_time:
+            raise ValueError(
+                f"{given[0]} and frame_time: a bias changes how fast things happen, which weights "
+                "do not undo, so the kinetics cannot be compared; leave out frame_time"
+            )
         return self
 
     @field_validator("frame_time")
@@ -85,6 +113,14 @@ class MoleculeOptions(Options):
         except FokkerError as error:
             raise ValueError(str(error)) from error
         return text
+
+    def frame_weights(self, kT: float) -> FrameWeights | None:
+        """Where the weights of frames are; None if all count alike."""
+        if self.bias:
+            return FrameWeights(self.bias, kT)
+        if self.log_weights:
+            return FrameWeights(self.log_weights, 1.0)
+        return FrameWeights(self.weights) if self.weights else None
 
     @property
     def without_forces(self) -> tuple[str, ...]:

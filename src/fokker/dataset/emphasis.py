@@ -5,6 +5,10 @@ holds three frames in a thousand, a step sees less than one of them, and the fre
 what noise and a smooth network make of it. Frames drawn with probability `p_i ~ rho_i^-gamma`, with
 `rho` the density of frames in that plane, and losses weighted by `1 / (N p_i)`, have the same mean
 and less variance where frames are few.
+
+Frames of a biased simulation have weights `w_i`, and means over frames are weighted by them. Then
+`rho` is the weighted density, `p_i ~ w_i rho_i^-gamma`, and losses count `w_i / p_i`: without an
+exponent frames are drawn by their weights and count alike.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,6 +32,7 @@ def emphasis(
     molecules: Iterable[tuple[System, Float[np.ndarray, "_frames _beads dim"]]],
     shares: Sequence[float],
     exponent: float,
+    weights: Float[np.ndarray, " frames"] | None = None,
 ) -> Emphasis | None:
     """Probability of each frame by how rare it is among those of its molecule.
 
@@ -40,6 +45,8 @@ def emphasis(
         How often each molecule is drawn, in any unit; this stays as it is.
     exponent
         `gamma`, from 0, all alike, to 1, a flat density in the plane.
+    weights
+        Of the frames of one molecule, above zero; by default all count alike.
 
     Returns
     -------
@@ -47,14 +54,18 @@ def emphasis(
         None if all frames of a molecule are to be drawn alike.
     """
     if not exponent:
-        return None
-    factors = [_factors(*molecule, exponent) for molecule in molecules]
-    scales = [share / len(f) for share, f in zip(shares, factors, strict=True)]
-    p = np.concatenate([s * f for s, f in zip(scales, factors, strict=True)])
-    return emphasised(p, [len(f) for f in factors])
+        return None if weights is None else emphasised(weights, [len(weights)], weights)
+    factors = [_factors(*molecule, exponent, weights) for molecule in molecules]
+    counts = [len(f) for f in factors]
+    p = np.concatenate([s / n * f for s, n, f in zip(shares, counts, factors, strict=True)])
+    return emphasised(p if weights is None else p * weights, counts, weights)
 
 
-def emphasised(probability: Float[np.ndarray, " frames"], counts: Sequence[int]) -> Emphasis:
+def emphasised(
+    probability: Float[np.ndarray, " frames"],
+    counts: Sequence[int],
+    weights: Float[np.ndarray, " frames"] | None = None,
+) -> Emphasis:
     """Frames drawn by their probability, each weighted for the whole number that it is rounded to.
 
     Parameters
@@ -63,35 +74,43 @@ def emphasised(probability: Float[np.ndarray, " frames"], counts: Sequence[int])
         Of each frame, in any unit, molecule after molecule.
     counts
         Frames of each molecule.
+    weights
+        What frames count for, in any unit; by default alike.
     """
     edges = edges_of(probability)
     drawn = np.diff(edges).astype(np.float64)
-    ends = np.cumsum(counts, dtype=np.int64)
-    alike = np.add.reduceat(drawn, ends - counts) / counts
-    weight = np.repeat(alike, counts) / drawn
+    wanted = np.ones(len(drawn)) if weights is None else weights
+    starts = np.cumsum(counts, dtype=np.int64) - counts
+    alike = np.add.reduceat(drawn, starts) / np.add.reduceat(wanted, starts)
+    weight = np.repeat(alike, counts) * wanted / drawn
     return Emphasis(jnp.asarray(edges), jnp.asarray(weight, jnp.float32))
 
 
 def _factors(
-    system: System, frames: Float[np.ndarray, "frames beads dim"], exponent: float
+    system: System,
+    frames: Float[np.ndarray, "frames beads dim"],
+    exponent: float,
+    weights: Float[np.ndarray, " frames"] | None,
 ) -> Float[np.ndarray, " frames"]:
     """How much more often than on average each frame of a molecule is drawn; their mean is one."""
     axes = system.collective_variables[:2]
     if not axes:
         return np.ones(len(frames))
     plane = np.column_stack([compute(axis, frames) for axis in axes])
-    factors = _density(plane) ** -exponent
-    factors = np.minimum(factors / factors.mean(), MOST)
-    return factors / factors.mean()
+    factors = _density(plane, weights) ** -exponent
+    factors = np.minimum(factors / np.average(factors, weights=weights), MOST)
+    return factors / np.average(factors, weights=weights)
 
 
-def _density(plane: Float[np.ndarray, "frames axes"]) -> Float[np.ndarray, " frames"]:
+def _density(
+    plane: Float[np.ndarray, "frames axes"], weights: Float[np.ndarray, " frames"] | None
+) -> Float[np.ndarray, " frames"]:
     """Frames in the bin of each frame and in those beside it."""
     low, high = plane.min(axis=0), plane.max(axis=0)
     place = (plane - low) / np.maximum(high - low, 1e-12) * BINS
     bins = np.clip(place.astype(int), 0, BINS - 1)
     counts = np.zeros((BINS,) * plane.shape[1])
-    np.add.at(counts, tuple(bins.T), 1.0)
+    np.add.at(counts, tuple(bins.T), 1.0 if weights is None else weights)
     for axis in range(counts.ndim):
         padded = np.pad(counts, [(int(a == axis),) * 2 for a in range(counts.ndim)])
         shifted = [np.take(padded, np.arange(k, k + BINS), axis=axis) for k in range(3)]

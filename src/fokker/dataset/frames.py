@@ -9,9 +9,11 @@ from jaxtyping import Array, Float, Int
 from pydantic import Field
 
 from ..errors import FokkerError
+from ..metrics import evenly
 from ..options import Options
 from ..system import System
 from ..types import ForceLabels, Key
+from .emphasis import emphasis
 from .molecules import Molecules
 from .pool import Pool
 
@@ -51,6 +53,9 @@ class Dataset:
         What there is besides if the frames are of many molecules, one after another, and padded.
     training_labels, validation_labels
         Forces that are known; None if there are none at all.
+    weights
+        Of the training frames, all above zero; None if all count alike. Validation frames are
+        drawn by theirs, and count alike.
     """
 
     training: Float[np.ndarray, "frames beads dim"]
@@ -60,12 +65,25 @@ class Dataset:
     molecules: Molecules | None = None
     training_labels: ForceLabels | None = None
     validation_labels: ForceLabels | None = None
+    weights: Float[np.ndarray, " frames"] | None = None
+
+    @property
+    def drawn(self) -> Int[np.ndarray, " frames"]:
+        """As many training frames that count alike: each once, or drawn by their weights."""
+        return np.arange(len(self.training)) if self.weights is None else evenly(self.weights)
+
+    @property
+    def alike(self) -> Float[np.ndarray, "frames beads dim"]:
+        """The training frames of `drawn`, for everything that takes no weights."""
+        return self.training if self.weights is None else self.training[self.drawn]
 
     @property
     def pool(self) -> Pool:
         """Training frames on the device."""
         shares = None if self.molecules is None else self.molecules.training.shares
-        return Pool(jnp.asarray(self.training), shares, labels=self.training_labels)
+        by_weight = emphasis((), (), 0.0, self.weights)
+        frames = jnp.asarray(self.training)
+        return Pool(frames, shares, by_weight, by_weight, self.training_labels)
 
     def validation_pool(self, most: int) -> Pool:
         """About so many of the held-out frames, evenly spread, on the device."""
@@ -130,12 +148,13 @@ def prepare(
     *,
     validation_fraction: float = 0.05,
     forces: Float[np.ndarray, "frames beads dim"] | None = None,
+    weights: Float[np.ndarray, " frames"] | None = None,
     scaling: Scaling | None = None,
 ) -> Dataset:
     """Split, centre and scale a trajectory.
 
     The scale is the standard deviation over all training coordinates, so scaled coordinates have
-    unit variance.
+    unit variance. Frames without weight are left out.
 
     Parameters
     ----------
@@ -147,21 +166,31 @@ def prepare(
         Share of frames held out, in time blocks.
     forces
         On the beads, in user units; NaN in frames where they are not known.
+    weights
+        Of the frames, without `forces`; by default all count alike.
     scaling
         That of a model which has one; by default it is measured.
 
     Raises
     ------
     FokkerError
-        If all frames are the same, which leaves nothing to scale by.
+        If all frames are the same, which leaves nothing to scale by, or no training or no held-out
+        frame has a weight.
     """
     training, validation = split_blocks(len(positions), validation_fraction)
+    of_training, alike = None, training
+    if weights is not None:
+        _check_weights(weights[training], weights[validation], validation_fraction)
+        training = training[weights[training] > 0.0]
+        of_training = weights[training]
+        alike = training[evenly(of_training)]
+        validation = validation[evenly(weights[validation])] if len(validation) else validation
     if system.centred:
         positions = centre(positions)
         offset = np.zeros(system.dim)
     else:
-        offset = positions[training].mean(axis=(0, 1), dtype=np.float64)
-    scale = float(np.sqrt(np.mean((positions[training] - offset) ** 2, dtype=np.float64)))
+        offset = positions[alike].mean(axis=(0, 1), dtype=np.float64)
+    scale = float(np.sqrt(np.mean((positions[alike] - offset) ** 2, dtype=np.float64)))
     if scale < 1e-9:
         raise FokkerError(
             f"system {system.name!r}: all training positions coincide; check the trajectory."
@@ -172,7 +201,18 @@ def prepare(
         None if forces is None else _labels(forces[part], scaling.scale / system.kT)
         for part in (training, validation)
     ]
-    return Dataset(scaled[training], scaled[validation], training, scaling, None, *labels)
+    return Dataset(
+        scaled[training], scaled[validation], training, scaling, None, *labels, of_training
+    )
+
+
+def _check_weights(training: np.ndarray, validation: np.ndarray, fraction: float) -> None:
+    for name, weights in (("training", training), ("held-out", validation)):
+        if len(weights) and not weights.max() > 0.0:
+            raise FokkerError(
+                f"weights: all {len(weights):,} {name} frames have the weight 0; hold out others "
+                f"than validation_fraction = {fraction:g} does, or none (0)."
+            )
 
 
 def _labels(forces: Float[np.ndarray, "frames beads dim"], unit: float) -> ForceLabels:

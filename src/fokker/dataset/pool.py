@@ -1,5 +1,8 @@
 """Training frames on the device, of one molecule or of many, and how a batch is drawn of them."""
 
+from __future__ import annotations
+
+import dataclasses
 from typing import NamedTuple
 
 import equinox as eqx
@@ -37,12 +40,16 @@ class Shares(NamedTuple):
 class Emphasis(NamedTuple):
     """How often each frame is drawn, and what it counts for then.
 
+    That its frames do not count alike, because they are of a biased simulation, is in how often
+    they are drawn; what they count for is about one if none is emphasised besides.
+
     Attributes
     ----------
     edges
         A place from 0 to `TURN` is of the frame between whose two edges it lies; see `edges_of`.
     weight
-        By how much each is drawn more seldom than if all of its molecule were drawn alike.
+        By how much each is drawn more seldom than if all of its molecule were drawn alike, or by
+        their weights.
     """
 
     edges: Int[Array, " edges"]
@@ -60,6 +67,8 @@ class Pool(eqx.Module):
         None if all are of one molecule.
     emphasis
         None if all frames of a molecule are drawn alike.
+    by_weight
+        The same of frames of which none is emphasised; None if all of a molecule count alike.
     labels
         Forces that are known in the frames; None if there are none at all.
     """
@@ -67,7 +76,13 @@ class Pool(eqx.Module):
     frames: Float[Array, "frames beads dim"]
     shares: Shares | None = None
     emphasis: Emphasis | None = None
+    by_weight: Emphasis | None = None
     labels: ForceLabels | None = None
+
+    @property
+    def unemphasised(self) -> Pool:
+        """The same frames, drawn alike or by their weights."""
+        return dataclasses.replace(self, emphasis=self.by_weight)
 
     def weights(self, index: Int[Array, "*batch"]) -> Float[Array, "*batch"] | None:
         """What the losses of frames count for; None if all count alike."""

@@ -12,9 +12,10 @@ from jaxtyping import Float
 
 from ..config import EMBEDDED, Config, MoleculeOptions, MoleculesOptions, ToyOptions
 from ..errors import FokkerError
-from ..metrics import distance
+from ..metrics import distance, evenly
 from ..system import System
 from ..trajectory import (
+    FrameWeights,
     Trajectory,
     alternate_locations,
     read_frames,
@@ -55,6 +56,7 @@ def dataset_of(config: Config, trajectory: Trajectory, scaling: Scaling | None =
         trajectory.system,
         validation_fraction=config.system.validation_fraction,
         forces=trajectory.forces,
+        weights=trajectory.weights,
         scaling=scaling,
     )
 
@@ -107,7 +109,8 @@ def _read(options: MoleculeOptions, system: System, min_frames: int) -> Trajecto
     fewest = 1 if options.forces else min_frames
     parts, forces, lengths, notes, interval = [], [], (), (), None
     if paths:
-        plain = read_with_topology(options, options.topology, paths, system, fewest)
+        weights = options.frame_weights(system.kT)
+        plain = read_with_topology(options, options.topology, paths, system, fewest, weights)
         if not options.forces:
             return plain
         parts, lengths, notes = [plain.positions], plain.lengths, plain.notes
@@ -136,6 +139,7 @@ def read_with_topology(
     paths: list[Path],
     system: System,
     min_frames: int,
+    weights: FrameWeights | None = None,
 ) -> Trajectory:
     """Frames of the files of a topology, whose alternate locations are told.
 
@@ -153,6 +157,7 @@ def read_with_topology(
             stride=options.stride,
             min_frames=min_frames,
             allow_cut=options.allow_cut,
+            weights=weights,
         )
     except FokkerError as error:
         raise FokkerError(f"{error} {left_out}".rstrip()) from error
@@ -183,6 +188,17 @@ def training_segments(
         for piece in np.split(index, np.union1d(gaps, ends).astype(int))
         if len(piece)
     )
+
+
+def drawn_by_weight(trajectory: Trajectory) -> Trajectory:
+    """As many frames that count alike, in their order."""
+    if trajectory.weights is None:
+        return trajectory
+    rows = evenly(trajectory.weights)
+    file = np.searchsorted(np.cumsum(trajectory.lengths), rows, side="right")
+    lengths = np.bincount(file, minlength=len(trajectory.lengths))
+    kept = tuple(int(n) for n in lengths if n)
+    return replace(trajectory, positions=trajectory.positions[rows], lengths=kept, weights=None)
 
 
 def file_pieces(trajectory: Trajectory) -> tuple[Float[np.ndarray, "_frames beads dim"], ...]:

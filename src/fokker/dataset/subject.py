@@ -13,7 +13,7 @@ from jaxtyping import Float
 from ..config import Config, MoleculeOptions, MoleculesOptions
 from ..dynamics import Predicate
 from ..errors import FokkerError
-from ..metrics import GeometryLimits
+from ..metrics import GeometryLimits, effective_number
 from ..model.force import Broken
 from ..system import System
 from ..trajectory import read_frames, topology_notes
@@ -106,8 +106,9 @@ def describe(
 
 def start_frames(dataset: Dataset) -> Float[np.ndarray, "frames beads dim"]:
     """Training frames that travel with the checkpoint, in scaled coordinates, evenly spread."""
-    chosen = np.linspace(0, len(dataset.training) - 1, min(START_FRAMES, len(dataset.training)))
-    return dataset.training[chosen.round().astype(int)]
+    frames = dataset.alike
+    chosen = np.linspace(0, len(frames) - 1, min(START_FRAMES, len(frames)))
+    return frames[chosen.round().astype(int)]
 
 
 def _describe_molecules(config: Config, corpus: Corpus) -> dict[str, Any]:
@@ -137,6 +138,7 @@ def _one(config: Config, scaling: Scaling | None, on_message: Callable[[str], No
         f"{len(dataset.validation):,} validation frames, kT = {system.kT:.4g}"
         + (" kJ/mol" if system.dim == 3 else "")
         + _labelled(dataset)
+        + _weighted(dataset)
     )
     return Subject(
         system,
@@ -185,6 +187,12 @@ def _noting(on_message: Callable[[str], None]) -> Callable[[str], None]:
 def _labelled(dataset: Dataset) -> str:
     labels = dataset.training_labels
     return "" if labels is None else f", {int(labels.known.sum()):,} training frames with forces"
+
+
+def _weighted(dataset: Dataset) -> str:
+    if dataset.weights is None:
+        return ""
+    return f", by their weights worth {effective_number(dataset.weights):,.0f} that count alike"
 
 
 def _simulated(

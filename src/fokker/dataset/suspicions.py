@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ..metrics import chiral_centres, distance
+from ..metrics import chiral_centres, distance, effective_number
 from ..system import System
 from ..units import BOLTZMANN
 from .source import MIN_TRAINING_FRAMES
@@ -18,6 +18,9 @@ FEW_FRAMES = 1000
 
 FEW_VISITS = 50
 """Independent frames below which not even the populations are known to ten per cent."""
+
+_LARGE_SHARE = 0.05
+"""Of all the weight, beyond which a single frame is called large."""
 
 _SOLVENT = {
     *("HOH", "WAT", "SOL", "TIP3", "TIP4", "TP3", "SPC"),
@@ -46,6 +49,7 @@ class Evidence:
     system: System
     frames: Float[np.ndarray, "frames beads dim"]
     effective_frames: float
+    weights: Float[np.ndarray, " frames"] | None = None
 
 
 def suspicions(evidence: Evidence) -> list[str]:
@@ -53,6 +57,7 @@ def suspicions(evidence: Evidence) -> list[str]:
     checks = (
         _too_few,
         _few,
+        _weights,
         _duplicates,
         _temperature,
         _masses,
@@ -78,6 +83,23 @@ def doubt_temperature(kT: float) -> str | None:
         f"{kelvin:.5g} K is colder than molecules are simulated; if {kelvin:.5g} is in degrees "
         f"Celsius, give {kelvin + _CELSIUS:.5g} K."
     )
+
+
+def doubt_weights(weights: Float[np.ndarray, " frames"]) -> str | None:
+    """Sentence on weights that leave few frames of many."""
+    effective, share = effective_number(weights), float(weights.max() / weights.sum())
+    if effective >= MIN_TRAINING_FRAMES and share <= _LARGE_SHARE:
+        return None
+    return (
+        f"by their weights the {len(weights):,} frames are worth {effective:,.0f} that count "
+        f"alike, and a single one has {share:.1%} of all the weight: a model will be of these "
+        "few. Leave out where the bias still grows (weight 0), or simulate longer."
+    )
+
+
+def _weights(evidence: Evidence) -> Iterator[str]:
+    doubt = None if evidence.weights is None else doubt_weights(evidence.weights)
+    yield from () if doubt is None else (doubt,)
 
 
 def _temperature(evidence: Evidence) -> Iterator[str]:

@@ -50,6 +50,7 @@ from .temperature import Temperature, kinetic_temperature
 from .torsion_metrics import torsion_metrics
 from .torsions import Motion, torsions_of
 from .wasserstein import wasserstein_1d
+from .weighted import effective_number, evenly
 
 __all__ = [
     "Ancestry",
@@ -74,7 +75,9 @@ __all__ = [
     "data_edges",
     "dihedral",
     "distance",
+    "effective_number",
     "evaluate",
+    "evenly",
     "failed_frames",
     "finite_frames",
     "folding",

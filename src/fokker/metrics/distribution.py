@@ -20,6 +20,7 @@ def distribution(
     period: float | None,
     seed: int,
     blocks: tuple[Blocks, Blocks],
+    sizes: tuple[int, int],
 ) -> dict[str, float | None]:
     """Distance of two samples with its floor and error, and the moments of both.
 
@@ -35,12 +36,13 @@ def distribution(
         Of the draws for the floor.
     blocks
         Of the training and of the evaluated frames, for the error.
+    sizes
+        Frames of both, for the floor.
     """
     both = min(len(training), len(evaluated)) > 0
     w1 = wasserstein_1d(training, evaluated, period) if both else math.inf
     floor = None
     if both:
-        sizes = len(training), len(evaluated)
         floor = wasserstein_floor(np.concatenate(pool), *sizes, period, seed=seed).mean
     mean, std = _moments(evaluated, period)
     training_mean, training_std = _moments(training, period)

@@ -15,6 +15,7 @@ from .correlation import statistical_inefficiency
 from .folding import Sample, native_contacts
 from .geometry import GeometryLimits, failed_frames, lost_frames, mark_failed
 from .torsions import torsions_of
+from .weighted import evenly, scatter_of
 
 _FRAMES = 10_000
 """Frames whose torsions are computed at a time."""
@@ -42,6 +43,9 @@ class Measured:
         Number of chains, whose frames are given time after time.
     sample
         For folding; None without native contacts or if all frames failed.
+    worth
+        Share of the frames that as many draws at random would need for the same scatter: 1, or
+        less of frames that were drawn by weights and repeat some.
     """
 
     frames: Float[np.ndarray, "frames beads dim"]
@@ -54,6 +58,7 @@ class Measured:
     kept: Blocks
     chains: int
     sample: Sample | None
+    worth: float
 
     @staticmethod
     def of(
@@ -62,8 +67,16 @@ class Measured:
         limits: GeometryLimits,
         chains: int,
         seed: int,
+        weights: Float[np.ndarray, " frames"] | None = None,
     ) -> Measured:
-        """Measure frames; `limits` are those of a frame that failed, `seed` is of the draws."""
+        """Measure frames; `limits` are those of a frame that failed, `seed` is of the draws.
+
+        With weights, frames are drawn by them.
+        """
+        worth = 1.0
+        if weights is not None:
+            rows = evenly(weights)
+            frames, worth = frames[rows], scatter_of(rows) / len(rows)
         if len(frames) % chains:
             chains = 1
         failed, lost = failed_frames(system, frames, limits), lost_frames(frames)
@@ -93,12 +106,17 @@ class Measured:
             kept,
             chains,
             sample,
+            worth,
         )
 
     @property
     def plane(self) -> Float[np.ndarray, "frames axes"]:
         """The first two collective variables, the axes of the histograms."""
         return self.variables[:, :2]
+
+    def draws(self, frames: int) -> int:
+        """As many draws at random as scatter like so many of these frames, for a floor."""
+        return max(1, round(frames * self.worth))
 
     @property
     def effective(self) -> float:

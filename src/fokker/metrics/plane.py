@@ -101,7 +101,8 @@ def _with_floor(
     distance, floor_of = metric
     *pool, other = (np.bincount(of_set, minlength=size) for of_set in bins)
     value = float(distance(pool[0], other))
-    floor = floor_of(np.sum(pool, axis=0), len(bins[0]), len(bins[-1]), seed=seed)
+    sizes = (sets[k].draws(len(bins[k])) for k in (0, -1))
+    floor = floor_of(np.sum(pool, axis=0), *sizes, seed=seed)
     ratio = value / floor.mean if floor.mean > 0 else None
     values = (value, floor.mean, floor.std, ratio)
     ends = (bins[0], sets[0].blocks), (bins[-1], sets[-1].blocks)

@@ -29,6 +29,7 @@ def compare(
     training_frames: Float[np.ndarray, "training beads dim"],
     frames: Float[np.ndarray, "frames _ _"],
     *,
+    training_weights: Float[np.ndarray, " _training"] | None = None,
     reference_frames: Float[np.ndarray, "reference _ _"] | None = None,
     limits: GeometryLimits | None = None,
     chains: int = 1,
@@ -44,6 +45,9 @@ def compare(
         Frames to compare against, shape (training, beads, dim), nm (or the system's length unit).
     frames
         Frames to evaluate, same unit. Their order matters only for errors and correlation times.
+    training_weights
+        Of the training frames, if these do not count alike: frames are then drawn by them, and
+        floors are those of fewer frames, `n_training_effective`.
     reference_frames
         Independent frames that are pooled with the training frames for the floors.
     limits
@@ -56,21 +60,22 @@ def compare(
     Returns
     -------
     dict
-        `n`, `n_training`, `failed_fraction` and, of those, `nan_fraction` that hold no structure
-        (`lost_frames`); `js_data` and `js`, Jensen-Shannon divergences in the plane of the first
-        two collective variables, and `pmf`, the PMF error there. Bins of `js_data`, by which a
-        model is judged, lie between edges of the training and reference frames (`data_edges`);
-        those of `js`, the definition of arXiv 2506.17139, span the range of both sets, so that a
-        few outliers dilute it. Each has a `_floor`, `_floor_std`, `_ratio` (to its floor) and
-        `_bootstrap_error`; `js_data_noise` and `js_noise` are what of them above their floor the
-        chains of a simulation make by being few, None if a frame failed; `js_standard_error`;
-        `correlation_time` (frames of a chain to an independent one, by the slowest collective
-        variable), `effective_frames`, and both again for the training frames; `torsions`, as from
-        `torsion_metrics`; `bonds` (nm), `angles` (rad) and `collective_variables`, each a table
-        by label of `w1`, `w1_error` (block bootstrap), `w1_relative` (to the training standard
-        deviation), `floor` (of w1), `mean`, `std`, `training_mean`, `training_std`; `chirality`,
-        the fraction of frames with the chirality of the training data;
-        `folding`, as from `fokker.metrics.folding`, or None without native contacts.
+        `n`, `n_training`, `n_training_effective`, `failed_fraction` and, of those, `nan_fraction`
+        that hold no structure (`lost_frames`); `js_data` and `js`, Jensen-Shannon divergences in
+        the plane of the first two collective variables, and `pmf`, the PMF error there. Bins of
+        `js_data`, by which a model is judged, lie between edges of the training and reference
+        frames (`data_edges`); those of `js`, the definition of arXiv 2506.17139, span the range of
+        both sets, so that a few outliers dilute it. Each has a `_floor`, `_floor_std`, `_ratio` (to
+        its floor) and `_bootstrap_error`; `js_data_noise` and `js_noise` are what of them above
+        their floor the chains of a simulation make by being few, None if a frame failed;
+        `js_standard_error`; `correlation_time` (frames of a chain to an independent one, by the
+        slowest collective variable), `effective_frames`, and both again for the training frames;
+        `torsions`, as from `torsion_metrics`; `bonds` (nm), `angles` (rad) and
+        `collective_variables`, each a table by label of `w1`, `w1_error` (block bootstrap),
+        `w1_relative` (to the training standard deviation), `floor` (of w1), `mean`, `std`,
+        `training_mean`, `training_std`; `chirality`, the fraction of frames with the chirality of
+        the training data; `folding`, as from `fokker.metrics.folding`, or None without native
+        contacts.
         Mean and std are circular for periodic variables. Errors are half the width of an interval
         that holds 68 per cent (`fokker.metrics.bootstrap`).
 
@@ -80,7 +85,7 @@ def compare(
         If a set of frames is empty or does not fit the system.
     """
     limits = limits or _limits(system, training_frames)
-    training = _measure(system, training_frames, limits, "training")
+    training = _measure(system, training_frames, limits, "training", weights=training_weights)
     evaluated = _measure(system, frames, limits, "evaluated", chains, seed + 1)
     reference = _optional(system, reference_frames, limits)
     return _compare(system, training, evaluated, reference, seed, _threshold(training))
@@ -94,6 +99,7 @@ def evaluate(
     reference: Float[np.ndarray, "reference _ _"] | None = None,
     seed: int = 0,
     *,
+    training_weights: Float[np.ndarray, " _training"] | None = None,
     sim_chains: int = 1,
 ) -> dict[str, Any]:
     """Independent samples and simulation against training and reference frames.
@@ -110,6 +116,8 @@ def evaluate(
         Frames never trained on.
     seed
         Of the draws for the floors and the bootstrap.
+    training_weights
+        As in `compare`.
     sim_chains
         Chains of the simulation, whose frames are given time after time.
 
@@ -127,7 +135,7 @@ def evaluate(
         If a set of frames is empty or does not fit the system.
     """
     limits = _limits(system, training)
-    trained = _measure(system, training, limits, "training")
+    trained = _measure(system, training, limits, "training", weights=training_weights)
     held_out = _optional(system, reference, limits)
     sets = {
         name: _measure(system, frames, limits, name, chains, seed + 1)
@@ -160,7 +168,8 @@ def _compare(
     def row(values: Callable[[Measured], np.ndarray], period: float | None = None) -> dict:
         kept = [values(one)[~one.failed] for one in sets]
         blocks = training.kept, evaluated.kept
-        return distribution(kept[0], kept[1], [kept[0], *kept[2:]], period, seed, blocks)
+        sizes = training.draws(len(kept[0])), evaluated.draws(len(kept[1]))
+        return distribution(kept[0], kept[1], [kept[0], *kept[2:]], period, seed, blocks, sizes)
 
     def table(groups: tuple[tuple[int, ...], ...], measure: Callable[..., np.ndarray]) -> dict:
         return {
@@ -171,6 +180,7 @@ def _compare(
     return {
         "n": len(evaluated.frames),
         "n_training": len(training.frames),
+        "n_training_effective": training.draws(len(training.frames)),
         "failed_fraction": float(np.mean(evaluated.failed)),
         "nan_fraction": float(np.mean(evaluated.lost)),
         "correlation_time": evaluated.inefficiency,
@@ -233,10 +243,15 @@ def _measure(
     name: str,
     chains: int = 1,
     seed: int = 0,
+    weights: Float[np.ndarray, " _frames"] | None = None,
 ) -> Measured:
     """`seed` differs between sets that are compared, so that their draws are independent."""
     _check(system, frames, name)
-    return Measured.of(system, frames, limits, chains, seed)
+    if weights is not None and weights.shape != frames.shape[:1]:
+        raise FokkerError(
+            f"the {name} frames have weights of shape {weights.shape}; give ({len(frames)},)"
+        )
+    return Measured.of(system, frames, limits, chains, seed, weights)
 
 
 def _optional(system: System, frames: np.ndarray | None, limits: GeometryLimits) -> Measured | None:

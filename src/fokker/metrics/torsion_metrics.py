@@ -33,7 +33,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..system import System
-from .bootstrap import Blocks, drawn_counts
+from .bootstrap import drawn_counts
 from .divergence import data_edges, jensen_shannon, joint_bins, joint_size
 from .floor import js_floor
 from .measured import Measured
@@ -135,16 +135,17 @@ class _Histogram(NamedTuple):
     effective: int
 
 
-def _histogram(bins: np.ndarray, size: int, blocks: Blocks) -> _Histogram:
+def _histogram(bins: np.ndarray, size: int, of_set: Measured) -> _Histogram:
     """Bins of frames numbered from 0; the last of them holds those that failed."""
-    of_blocks, drawn = drawn_counts(bins, blocks, size)
+    of_blocks, drawn = drawn_counts(bins, of_set.blocks, size)
     counts = of_blocks.sum(axis=0)
     n = int(counts.sum())
     # Chains that break are no slow motion: they must not raise the floor that they are judged by.
     sound = of_blocks[:, :-1].astype(np.float64)
     sound = sound[sound.sum(axis=1) > 0]
     joined = np.add.reduceat(sound, _starts(len(sound))) if len(sound) else sound
-    return _Histogram(counts, drawn, joined, max(2, round(n / _inefficiency(sound))))
+    inefficiency = max(_inefficiency(sound), 1.0 / of_set.worth)
+    return _Histogram(counts, drawn, joined, max(2, round(n / inefficiency)))
 
 
 def _starts(blocks: int) -> np.ndarray:
@@ -177,7 +178,7 @@ def _judged(
     occupied[-1] = True
     place = np.cumsum(occupied) - 1
     p, q = (
-        _histogram(place[each], int(occupied.sum()), of_set.blocks)
+        _histogram(place[each], int(occupied.sum()), of_set)
         for each, of_set in ((bins[0], training), (bins[-1], evaluated))
     )
     js = float(jensen_shannon(p.counts, q.counts))

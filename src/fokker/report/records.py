@@ -66,6 +66,7 @@ class Comparison(AbstractRecord):
 
     n: int | None = None
     n_training: int | None = None
+    n_training_effective: int | None = None
     failed_fraction: float | None = None
     nan_fraction: float | None = None
     js_data: float | None = None

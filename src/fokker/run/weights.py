@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from ..errors import FokkerError
 from .folder import write_atomically
@@ -59,10 +59,3 @@ def read_weights(samples: Path, n: int) -> Float[np.ndarray, " frames"] | None:
             "--overwrite."
         )
     return weights
-
-
-def evenly(weights: Float[np.ndarray, " frames"]) -> Int[np.ndarray, " frames"]:
-    """As many frames, in their order, drawn in proportion to their weights; some are repeated."""
-    cumulative = np.cumsum(weights / weights.sum())
-    position = (np.arange(len(weights)) + 0.5) / len(weights)
-    return np.searchsorted(cumulative / cumulative[-1], position)

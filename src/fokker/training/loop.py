@@ -82,7 +82,7 @@ def train(
     """
     dataset = subject.dataset
     inputs = None if dataset.molecules is None else dataset.molecules.inputs
-    first = pretrained or initial_model(config, subject.system, dataset.training, inputs)
+    first = pretrained or initial_model(config, subject.system, dataset.alike, inputs)
     newest = checkpoint.latest(files.checkpoints) if resume else None
     model, begin = first, Position()
     if newest is not None:

@@ -113,8 +113,11 @@ def with_emphasis(
     sharding: NamedSharding | None = None,
 ) -> Pool:
     """Frames to train an expert on, the rare ones emphasised if its options say so."""
+    if not expert.training.rare:
+        return pool
     shares = [1.0] if dataset.molecules is None else dataset.molecules.training.weight.tolist()
-    found = emphasis(_by_molecule(system, dataset), shares, expert.training.rare)
+    frames = _by_molecule(system, dataset)
+    found = emphasis(frames, shares, expert.training.rare, dataset.weights)
     return dataclasses.replace(pool, emphasis=parallel.share(found, sharding))
 
 

@@ -149,7 +149,7 @@ class AbstractSimulatingStage(AbstractStage):
 
     def source(self, pool: Pool) -> Pool:
         """Frames that chains begin from and are compared with."""
-        return pool if self.options.emphasise else dataclasses.replace(pool, emphasis=None)
+        return pool if self.options.emphasise else pool.unemphasised
 
     def losses(
         self, parameters: AbstractScore, pool: Pool, step: Int[Array, ""]

@@ -61,7 +61,7 @@ class Stepper:
     ):
         dataset = subject.dataset
         inputs = None if dataset.molecules is None else dataset.molecules.inputs
-        model = initial_model(config, subject.system, dataset.training, inputs)
+        model = initial_model(config, subject.system, dataset.alike, inputs)
         job = Stages(config, subject, devices or Devices()).create(index, model)
         self.stage, self.pool = job.stage, job.pool
         self.shared, self.state = parallel.share((job.stage, job.state), job.stage.sharding)

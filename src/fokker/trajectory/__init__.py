@@ -8,6 +8,7 @@ imported only when a file is touched. Binary files are first walked in Python (`
 """
 
 from .alternates import alternate_locations
+from .frame_weights import FrameWeights
 from .labelled import LabelledFrames, read_labelled
 from .reading import Trajectory, box_of, read_frames, read_molecule, read_trajectory
 from .sources import READABLE
@@ -17,6 +18,7 @@ from .writing import SUFFIXES, FrameWriter, check_output_path
 __all__ = [
     "READABLE",
     "SUFFIXES",
+    "FrameWeights",
     "FrameWriter",
     "LabelledFrames",
     "Trajectory",

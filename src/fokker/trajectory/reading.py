@@ -1,7 +1,7 @@
 """From trajectory files to frames of beads."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from . import checks
 from .bond_check import check_lengths, check_scale
 from .checks import Part
 from .clock import Timed, stated_interval, without_overlaps
+from .frame_weights import FrameWeights
 from .rounding import step_of, too_coarse
 from .sources import open_source
 from .symbols import check_symbols
@@ -39,6 +40,8 @@ class Trajectory:
     interval
         Time between these frames that the files state, ps; None if they do not, or unevenly. It
         does not make dynamics of them.
+    weights
+        Of each frame, 1 on average; None if all count alike.
     """
 
     positions: Float[np.ndarray, "frames beads dim"]
@@ -47,6 +50,7 @@ class Trajectory:
     forces: Float[np.ndarray, "frames beads dim"] | None = None
     notes: tuple[str, ...] = ()
     interval: float | None = None
+    weights: Float[np.ndarray, " frames"] | None = None
 
 
 def read_molecule(
@@ -104,10 +108,12 @@ def read_trajectory(
     stride: int = 1,
     min_frames: int = 2,
     allow_cut: bool = False,
+    weights: FrameWeights | None = None,
 ) -> Trajectory:
     """Read the frames of a known system from files that are put end to end.
 
-    Frames of a run that another file continues from before them are left out, and noted.
+    Frames of a run that another file continues from before them are left out, and noted; their
+    weights with them.
 
     Raises
     ------
@@ -131,13 +137,18 @@ def read_trajectory(
     positions = np.concatenate(frames)
     _check_count(", ".join(map(str, trajectories)), len(positions), min_frames, stride)
     notes = (*(note for each in read for note in each.notes), *told)
-    return Trajectory(
+    found = Trajectory(
         positions,
         system,
         tuple(len(each) for each in frames),
         notes=notes,
         interval=stated_interval([each.timed for each in read]),
     )
+    if weights is None:
+        return found
+    values = weights.read([(each.timed.path, each.n_frames) for each in read])
+    kept = [each[::stride][mask] for each, mask in zip(values, keep, strict=True)]
+    return replace(found, weights=weights.weights(np.concatenate(kept)))
 
 
 def read_frames(
@@ -212,9 +223,10 @@ def _check_count(files: str, n_frames: int, min_frames: int, stride: int) -> Non
 
 
 class _File(NamedTuple):
-    """Frames of a file, and what is to be said of it."""
+    """Frames of a file, how many it has before a stride, and what is to be said of it."""
 
     timed: Timed
+    n_frames: int
     notes: list[str]
 
 
@@ -254,7 +266,7 @@ def _read(
         kept.append(part.beads(frames))
     notes = [*source.notes, *(too_coarse(path, step) if bonded else [])]
     clock = np.concatenate(times) if times else None
-    return _File(Timed(path, np.concatenate(kept), clock), notes)
+    return _File(Timed(path, np.concatenate(kept), clock), start, notes)
 
 
 def _whole(

@@ -17,11 +17,11 @@ from ..dataset.frames import centre
 from ..dataset.source import dataset_of, load_reference, load_trajectory
 from ..errors import FokkerError
 from ..metrics import evaluate as compare_sets
-from ..metrics import plane_of
+from ..metrics import evenly, plane_of
 from ..report import Chains, gather
 from ..run.folder import write_atomically
 from ..run.loaded import LoadedRun, load_run
-from ..run.weights import evenly, read_weights
+from ..run.weights import read_weights
 from ..trajectory import Trajectory, read_frames, read_trajectory
 from .kinetics import Interval, compare_kinetics
 from .residual import residual_against_time
@@ -101,6 +101,7 @@ def evaluate(
         sets.get("iid"),
         sets.get("sim"),
         baseline.reference,
+        training_weights=baseline.weights,
         sim_chains=(simulated.get("chains") or 1) if simulation is None else 1,
     )
     residual = residual_against_time(loaded, baseline.scaled, on_message)
@@ -124,7 +125,7 @@ def evaluate(
         "chains": simulated.get("chains"),
     }
     write_atomically(loaded.folder.metrics, json.dumps(metrics, indent=1, allow_nan=False))
-    shown = {"data": baseline.frames, **sets}
+    shown = {"data": baseline.alike, **sets}
     if baseline.reference is not None:
         shown["reference"] = baseline.reference
     relaxation = _if_exists(loaded.folder.path / "relaxation.json")
@@ -141,14 +142,33 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Baseline:
-    """Frames to compare with, nm and scaled, and others to compare with besides."""
+    """Frames to compare with, nm and scaled, and others to compare with besides.
+
+    Attributes
+    ----------
+    name
+        What the frames were for.
+    frames, weights
+        In nm, and what they count for; None if all count alike.
+    scaled
+        As many that count alike.
+    reference
+        Others, in nm, which count alike.
+    trajectory
+        All frames in order, of a run of one molecule.
+    """
 
     name: str
     frames: Float[np.ndarray, "frames beads dim"]
     scaled: Float[np.ndarray, "frames beads dim"]
     reference: Float[np.ndarray, "others beads dim"] | None
     trajectory: Trajectory | None = None
-    """All frames in order, of a run of one molecule."""
+    weights: Float[np.ndarray, " frames"] | None = None
+
+    @property
+    def alike(self) -> Float[np.ndarray, "frames beads dim"]:
+        """As many frames that count alike, in nm."""
+        return self.frames if self.weights is None else self.frames[evenly(self.weights)]
 
 
 def baseline_of(
@@ -183,7 +203,7 @@ def _of_training(loaded: LoadedRun, reference: list[Path] | None, how: _How) -> 
     held_out = load_reference(
         loaded.config, trajectory, reference, allow_cut=how.allow_cut, on_note=how.on_note
     )
-    return Baseline("training", frames, dataset.training, held_out, trajectory)
+    return Baseline("training", frames, dataset.alike, held_out, trajectory, dataset.weights)
 
 
 def _of_molecule(loaded: LoadedRun, reference: list[Path] | None, how: _How) -> Baseline | None:

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..config import Config, MoleculeOptions
 from ..dataset.frames import split_blocks
-from ..dataset.source import file_pieces, load_trajectory, resolve
+from ..dataset.source import drawn_by_weight, file_pieces, load_trajectory, resolve
 from ..dataset.suspicions import Evidence, suspicions
 from ..metrics import (
     chiral_centres,
     compute,
     distance,
+    effective_number,
     plane_of,
     slowest_inefficiency,
     statistical_inefficiency,
@@ -46,9 +47,11 @@ def inspect(
         residue, number of beads), `beads` (label, element, mass in amu, source atoms), `bonds`
         (mean, std, min and max length in nm), `temperature` (K), `kT` (kJ/mol), `frames`, `box`
         (edge lengths in nm of the first frame, or None), `correlation_time` (frames to an
-        independent one, slowest collective variable), `effective_frames`, `plane` (the
-        variables that span that of the metrics, and why), `collective_variables`,
-        `chiral_centres`, `training_frames`, `validation_frames`, `warnings`.
+        independent one, slowest collective variable), `effective_frames`, `weights` (their
+        `effective_number` of frames and `largest_share`, or None; means, correlation times and
+        independent frames are then of frames drawn by weight), `plane` (the variables that span
+        that of the metrics, and why), `collective_variables`, `chiral_centres`,
+        `training_frames`, `validation_frames`, `warnings`.
 
     Raises
     ------
@@ -62,10 +65,10 @@ def inspect(
     trajectory = load_trajectory(
         config, stored.system if stored is not None else None, min_frames=1
     )
-    system, frames = trajectory.system, trajectory.positions
+    system, frames, weights = trajectory.system, trajectory.positions, trajectory.weights
     on_message("correlation times")
     # Held-out frames too: without them the pieces may be shorter than the time that is sought.
-    pieces = file_pieces(trajectory)
+    pieces = file_pieces(drawn_by_weight(trajectory))
     training, validation = split_blocks(len(frames), config.system.validation_fraction)
     inefficiency = slowest_inefficiency(system, [piece[:, None] for piece in pieces])
     effective = len(training) / inefficiency
@@ -76,7 +79,7 @@ def inspect(
         **_source(config, trajectory),
         "chains": _chains(system),
         "beads": _beads(system),
-        "bonds": _bonds(system, frames),
+        "bonds": _bonds(system, np.concatenate(pieces)),
         "kT": system.kT,
         "length_unit": system.length_unit,
         "frames": len(frames),
@@ -84,13 +87,14 @@ def inspect(
         "validation_frames": len(validation),
         "correlation_time": inefficiency,
         "effective_frames": effective,
+        "weights": None if weights is None else _weights(weights),
         "plane": plane_of(system),
         "collective_variables": [_variable(system, v, pieces) for v in system.collective_variables],
         "chiral_centres": [system.labels[c[0]] for c in chiral_centres(system, frames)],
         "warnings": [
             *_guesses(config, system),
             *trajectory.notes,
-            *suspicions(Evidence(system, frames, effective)),
+            *suspicions(Evidence(system, frames, effective, weights)),
         ],
     }
 
@@ -167,6 +171,13 @@ def _variable(
         "limits": list(variable.limits),
         "correlation_time": statistical_inefficiency([v[:, None] for v in values], period),
         **_moments(np.concatenate(values)),
+    }
+
+
+def _weights(weights: np.ndarray) -> dict[str, float]:
+    return {
+        "effective_number": effective_number(weights),
+        "largest_share": float(weights.max() / weights.sum()),
     }
 
 

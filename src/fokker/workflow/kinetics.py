@@ -69,6 +69,11 @@ class Interval:
             return None
         if text != FROM_FILE:
             picoseconds(text)
+        if options.frame_weights(1.0) is not None:
+            raise FokkerError(
+                "--frame-time: the frames have weights, and a bias changes how fast things happen, "
+                "which weights do not undo; leave it out."
+            )
         if not options.without_forces:
             raise FokkerError(
                 "--frame-time: frames that come with forces are not taken as dynamics, and there "

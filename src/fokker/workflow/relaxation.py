@@ -97,9 +97,11 @@ def relax(
     seed = loaded.config.seed if seed is None else seed
     system = loaded.system
     trajectory = load_trajectory(loaded.config, system)
-    index = dataset_of(loaded.config, trajectory).training_index
+    dataset = dataset_of(loaded.config, trajectory)
+    index, weights = dataset.training_index, dataset.weights
     training = trajectory.positions[index]
-    row, where = rarest_frame(system, training)
+    place, where = rarest_frame(system, training[dataset.drawn])
+    row = int(dataset.drawn[place])
     per_window = FRAMES_PER_WINDOW
     stride = max(1, min(options.steps, MAX_STEPS) // (WINDOWS * per_window))
     n_steps = stride * WINDOWS * per_window
@@ -121,7 +123,10 @@ def relax(
         is_broken=Broken.create(system, loaded.limits),
     )
     windows = np.split(np.stack(blocks), WINDOWS)
-    tables = [compare(system, training, np.concatenate(frames)) for frames in windows]
+    tables = [
+        compare(system, training, np.concatenate(frames), training_weights=weights)
+        for frames in windows
+    ]
     window = stride * per_window * options.integrator.dt
     variables = [variable.name for variable in system.collective_variables[:2]]
     result = {

@@ -19,10 +19,11 @@ from ..config import SimulationOptions
 from ..dynamics import AbstractIntegrator, BlockResult, SimulationState
 from ..dynamics import simulate as integrate
 from ..errors import FokkerError
+from ..metrics import evenly
 from ..metrics.tally import Tally
 from ..model.force import Broken, Force
 from ..run.loaded import LoadedRun, load_run
-from ..run.weights import evenly, read_weights
+from ..run.weights import read_weights
 from ..runtime import checkpoint, parallel
 from ..runtime.interruption import Interrupted, Stop
 from ..trajectory import FrameWriter, check_output_path, read_frames

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..config import Config
 from ..dataset.subject import load_subject
-from ..dataset.suspicions import doubt_temperature
+from ..dataset.suspicions import doubt_temperature, doubt_weights
 from ..errors import FokkerError
 from ..run.folder import RunFolder
 from ..run.loaded import same_molecules, same_training, save_config
@@ -65,6 +65,10 @@ def train(
     )
     if subject.system.mapping is not None:
         doubt = doubt_temperature(subject.system.kT)
+        if doubt is not None:
+            on_message(f"warning: {doubt}")
+    if subject.dataset.weights is not None:
+        doubt = doubt_weights(subject.dataset.weights)
         if doubt is not None:
             on_message(f"warning: {doubt}")
     model = None
