@@ -202,7 +202,7 @@ def prepare(
         for part in (training, validation)
     ]
     return Dataset(
-        scaled[training], scaled[validation], training, scaling, None, *labels, of_training
+        scaled[training], scaled[validation], training, scaling, None, *labels, weights=of_training
     )
 
 
