@@ -11,7 +11,6 @@ from .angle import AngleChoice
 from .automatic import AutomaticChoice
 from .base import KINDS, AbstractChoice, AbstractKind, CollectiveVariable, Context, find_bead
 from .coordinate import Coordinate
-from .differentiable import differentiable
 from .dihedral import DihedralChoice
 from .distance import DistanceChoice, EndToEndChoice
 from .geometry import angle, dihedral, distance, per_frame, triple_product
@@ -45,7 +44,6 @@ __all__ = [
     "VariableChoice",
     "angle",
     "choose",
-    "differentiable",
     "dihedral",
     "distance",
     "find_bead",

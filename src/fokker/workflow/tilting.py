@@ -13,7 +13,8 @@ from ..errors import FokkerError
 from ..run.loaded import LoadedRun
 from ..sampler import AbstractPath, HarmonicBias, TiltedPath
 from ..system import CollectiveVariable
-from ..variables import AbstractChoice, Context, VariableChoice, differentiable, parse_choice
+from ..variables import AbstractChoice, Context, VariableChoice, parse_choice
+from ..variables.differentiable import differentiable
 
 
 def tilted(loaded: LoadedRun, path: AbstractPath, options: BiasOptions) -> TiltedPath:
