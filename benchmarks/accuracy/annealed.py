@@ -5,8 +5,8 @@
 For each run one JSON line. Both samplers draw as many samples as the run has frames of its
 simulation. `js` is between samples and simulation, in the plane of the metrics; `floor` is that of
 two draws of both together, of as many frames as they are worth: annealed samples by ancestors,
-those of dpm-solver all, the simulation by its correlation time. A ratio near 1 means that the two
-do not differ. Seconds and evaluations are of one process.
+those of dpm-solver and of the simulation all, which makes the floor too low for correlated frames.
+A ratio near 1 means that the two do not differ. Seconds and evaluations are of one process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from of_runs import files_of, frames_of, print_each
 
-from fokker.metrics import compute, jensen_shannon, js_floor, slowest_inefficiency
+from fokker.metrics import compute, jensen_shannon, js_floor
 from fokker.metrics.divergence import joint_bins, joint_size
 from fokker.run.loaded import LoadedRun, load_run
 from fokker.sampler import (
@@ -77,11 +77,8 @@ def compare(run: Path) -> dict[str, Any]:
     """Compare both samplers of a run with its simulation."""
     loaded = load_run(run)
     simulation = frames_of(loaded, files_of(loaded)["sim"])
-    chains = loaded.folder.read_record()["simulation"]["chains"]
-    pieces = simulation.reshape(-1, chains, *simulation.shape[1:])
-    worth = len(simulation) / slowest_inefficiency(loaded.system, [pieces])
     of_simulation = histogram(loaded, simulation)
-    found: dict[str, Any] = {"run": run.name, "frames": len(simulation), "worth": float(worth)}
+    found: dict[str, Any] = {"run": run.name, "frames": len(simulation)}
     for name in ("dpm-solver", "annealed"):
         frames, facts = draw(loaded, len(simulation), annealed=name == "annealed")
         own = histogram(loaded, frames)
