@@ -140,4 +140,4 @@ def superposed(
     left[..., :, 2] *= np.sign(np.linalg.det(left @ right))[..., None]
     turn = left @ right
     squares = np.sum(share * (from_ @ turn - to) ** 2, axis=(-1, -2))
-    return (moved - start) @ turn + end, squares
+    return (moved - start) @ turn + end, np.asarray(squares)

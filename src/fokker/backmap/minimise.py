@@ -28,8 +28,9 @@ _HOLD = 1e5
 class Minimiser:
     """Minimises frames of all atoms, one after another, on one core.
 
-    Atoms that are beads do not move at all; the centre of a bead of several atoms is held by a
-    stiff spring. Hydrogens that the molecule lacks are added for the time of the minimisation.
+    Atoms that are beads do not move at all. The centre of a bead of several atoms is held by a
+    stiff spring, and put back by the little that this gave way. Hydrogens that the molecule lacks
+    are added for the time of the minimisation.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class Minimiser:
             end = self._minimised(start, beads[number])
             if end is not None:
                 found[number] = end[self._hydrogens.known]
-        return found
+        return self._atoms.anchored(found, beads)
 
     def _minimised(self, start: np.ndarray, beads: np.ndarray) -> np.ndarray | None:
         import openmm

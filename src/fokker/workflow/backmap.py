@@ -114,7 +114,8 @@ def backmap(
     }
     ours = resume and _position_file(target).exists()
     _check_outputs(target, training, source, overwrite or ours)
-    on_message(f"fragments from {', '.join(map(str, training.trajectory))}")
+    several = f" and {len(training.trajectory) - 1} more" if training.trajectory[1:] else ""
+    on_message(f"fragments from {training.trajectory[0]}{several}")
     frames = training.read(on_message)
     library = Library(training.atoms, frames)
     yardstick = Yardstick(training.atoms.system, library.frames)
