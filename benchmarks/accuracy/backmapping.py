@@ -1,4 +1,4 @@
-"""How good are the atoms that `fokker backmap` puts to beads?
+"""Measure the atoms that `fokker backmap` puts to beads.
 
     fokker train molecule -f md-01.xtc ... md-15.xtc -p md.pdb --select "name N CA C O CB" \
         --temperature 300 --effort 0.05 -o RUN
@@ -23,8 +23,9 @@ from fokker.trajectory import read_frames
 from fokker.workflow.all_atom import all_atom
 
 HEADER = (
-    "| frames | n | bond outliers a frame | clashes a frame | chirality kept | RMSD of heavy atoms "
-    "| of those that are no beads | s a frame |\n|---|---|---|---|---|---|---|---|"
+    "| frames | n | bond outliers a frame (between beads) | clashes a frame | chirality kept "
+    "(of beads) | RMSD of heavy atoms | of those that are no beads | s a frame |\n"
+    "|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -34,9 +35,9 @@ def row(name, frames, yardstick, seconds=None, apart=None):
     cells = [
         name,
         f"{len(frames):,}",
-        f"{quality.bonds.mean():.3f}",
+        f"{quality.bonds.mean():.3f} ({quality.of_beads[0].mean():.3f})",
         f"{quality.clashes.mean():.3f} ± {quality.clashes.std() / len(frames) ** 0.5:.3f}",
-        f"{np.mean(quality.mirrored == 0):.2%}",
+        f"{np.mean(quality.mirrored == 0):.2%} ({np.mean(quality.of_beads[1] == 0):.2%})",
         *("" if value is None else f"{value:.3f} nm" for value in apart or (None, None)),
         "" if seconds is None else f"{seconds / len(frames):.3f}",
     ]
@@ -67,6 +68,10 @@ def rebuilt(name, beads, build, minimise, yardstick, atoms, wanted=None):
             frames[lost] = joined[lost]
         apart = None if wanted is None else deviations(atoms, frames, wanted)
         row(f"{name}, {what}", frames, yardstick, seconds, apart)
+        broken, mirrored = yardstick(frames).of_beads
+        sound = (broken == 0) & (mirrored == 0)
+        if sound.any() and not sound.all():
+            row(f"{name}, {what}, where the beads are sound", frames[sound], yardstick)
 
 
 def main():
@@ -80,7 +85,7 @@ def main():
     source = all_atom(loaded)
     atoms = source.atoms
     library = Library(atoms, source.read())
-    yardstick = Yardstick(atoms.system, library.frames)
+    yardstick = Yardstick(atoms.system, library.frames, atoms.that_are_beads)
     build, minimise = Builder(library, yardstick), Minimiser(atoms, library.frames[0])
     files = [read_frames(path, atoms.system) for path in options.held_out]
     held_out = np.concatenate(files).astype(float)

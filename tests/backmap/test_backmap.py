@@ -37,7 +37,7 @@ def library(atoms):
 
 @pytest.fixture(scope="module")
 def yardstick(atoms, library):
-    return Yardstick(atoms.system, library.frames)
+    return Yardstick(atoms.system, library.frames, atoms.that_are_beads)
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,11 @@ def test_every_fault_is_counted(library, yardstick):
     names = [bead.name for bead in library.atoms.system.beads]
     stretched, crashed = sound.copy(), sound.copy()
     stretched[0, names.index("O")] += 0.1
+    stretched[1, names.index("N", 5)] += 0.1  # of NME: a bead, bonded to a bead and to a methyl
     crashed[1, -1] = sound[1, 0] + 0.1
     assert yardstick(sound).sound.all()
-    assert yardstick(stretched).bonds.tolist() == [1, 0, 0]
+    assert yardstick(stretched).bonds.tolist() == [1, 2, 0]
+    assert yardstick(stretched).of_beads[0].tolist() == [0, 1, 0]
     assert (yardstick(crashed).clashes > 0).tolist() == [False, True, False]
     assert yardstick(-sound).mirrored.all()
 

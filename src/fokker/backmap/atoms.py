@@ -49,6 +49,11 @@ class Atoms:
             axis=1,
         )
 
+    @property
+    def that_are_beads(self) -> tuple[int, ...]:
+        """Atoms that are a bead each."""
+        return tuple(group[0] for group in self.groups if len(group) == 1)
+
     def anchored(
         self,
         frames: Float[np.ndarray, "frames atoms 3"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +40,14 @@ class Quality:
         may share a hydrogen bond are left out.
     mirrored
         Chiral centres with another hand than in the training trajectory.
+    of_beads
+        Those of `bonds` and `mirrored` whose atoms are all beads: the frames had them before.
     """
 
     bonds: Int[np.ndarray, " frames"]
     clashes: Int[np.ndarray, " frames"]
     mirrored: Int[np.ndarray, " frames"]
+    of_beads: tuple[Int[np.ndarray, " frames"], Int[np.ndarray, " frames"]]
 
     @property
     def sound(self) -> Bool[np.ndarray, " frames"]:
@@ -60,6 +64,8 @@ class Yardstick:
         Whose beads are the atoms.
     frames
         Of the training trajectory, nm.
+    beads
+        Atoms that are beads.
 
     Attributes
     ----------
@@ -71,7 +77,13 @@ class Yardstick:
         Chiral centres of heavy atoms, and the sign of each.
     """
 
-    def __init__(self, system: System, frames: Float[np.ndarray, "frames atoms 3"]):
+    def __init__(
+        self,
+        system: System,
+        frames: Float[np.ndarray, "frames atoms 3"],
+        beads: Iterable[int] = (),
+    ):
+        self._are_beads = np.isin(np.arange(system.n_beads), list(beads))
         self._bonds = np.array(system.bonds, int).reshape(-1, 2)
         lengths = self._of_bonds(frames)
         self.lengths = lengths.mean(axis=0)
@@ -84,15 +96,19 @@ class Yardstick:
         """Judge finite frames."""
         size = max(1, _NUMBERS_AT_ONCE // (3 * max(1, len(self._pairs))))
         parts = [frames[start : start + size] for start in range(0, len(frames), size)]
-        counts = np.array([0] * len(frames))
-        mirrored = sum(
-            (triple_product(frames, centre) * sign <= 0 for centre, sign in self.centres.items()),
-            start=counts,
+        clashes = np.concatenate([np.empty(0, int), *(self._clashes(part) for part in parts)])
+        broken = abs(self._of_bonds(frames) - self.lengths) > self._allowed
+        mirrored = np.stack(
+            [triple_product(frames, centre) * sign <= 0 for centre, sign in self.centres.items()]
+            or [np.zeros(len(frames), bool)],
+            axis=1,
         )
-        bonds = [(abs(self._of_bonds(p) - self.lengths) > self._allowed).sum(axis=1) for p in parts]
-        clashes = [self._clashes(part) for part in parts]
-        none = counts[:0]
-        return Quality(np.concatenate([none, *bonds]), np.concatenate([none, *clashes]), mirrored)
+        centres = np.array(list(self.centres) or [(0,) * 4])
+        own = (
+            broken[:, self._are_beads[self._bonds].all(axis=1)].sum(axis=1),
+            mirrored[:, self._are_beads[centres].all(axis=1)].sum(axis=1),
+        )
+        return Quality(broken.sum(axis=1), clashes, mirrored.sum(axis=1), own)
 
     def _of_bonds(self, frames: np.ndarray) -> np.ndarray:
         i, j = self._bonds.T

@@ -79,6 +79,13 @@ def backmap(
                 on_message=console.print,
             )
         console.print(_table(result))
+        own = result["rebuilt"]
+        if own["bond_outliers_of_beads"] or own["mirrored_of_beads"]:
+            console.print(
+                f"of these the beads themselves had {own['bond_outliers_of_beads']:.3f} bond "
+                f"outliers a frame, and the wrong hand in {own['mirrored_of_beads']:.2%} of the "
+                "frames: faults of the model."
+            )
         for key, what in _LISTED.items():
             if result[key]:
                 console.print(f"{len(result[key]):,} frames {what}, from 0: {_few(result[key])}")

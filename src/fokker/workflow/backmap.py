@@ -85,7 +85,8 @@ def backmap(
         if not minimised), `why_not_minimised`, `seconds`; `failed`, `not_minimised`,
         `broken_bonds`, `mirrored`: numbers of such frames, from 0; `training` and `rebuilt`, each
         with `frames`, `bond_outliers`, `clashes` (both a frame), `chirality_kept` (share of the
-        frames).
+        frames), and what the beads had before: `bond_outliers_of_beads` (a frame),
+        `mirrored_of_beads` (share of the frames).
 
     Raises
     ------
@@ -118,7 +119,7 @@ def backmap(
     on_message(f"fragments from {training.trajectory[0]}{several}")
     frames = training.read(on_message)
     library = Library(training.atoms, frames)
-    yardstick = Yardstick(training.atoms.system, library.frames)
+    yardstick = Yardstick(training.atoms.system, library.frames, training.atoms.that_are_beads)
     minimiser, why_not = _minimiser(library, minimise)
     if why_not and minimise:
         on_message(f"not minimised: {why_not}; frames stay as they were joined.")
@@ -199,6 +200,8 @@ def _row(quality: Quality) -> dict[str, float | int | None]:
         "bond_outliers": float(quality.bonds.mean()) if n else None,
         "clashes": float(quality.clashes.mean()) if n else None,
         "chirality_kept": float(np.mean(quality.mirrored == 0)) if n else None,
+        "bond_outliers_of_beads": float(quality.of_beads[0].mean()) if n else None,
+        "mirrored_of_beads": float(np.mean(quality.of_beads[1] > 0)) if n else None,
     }
 
 
