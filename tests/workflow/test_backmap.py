@@ -13,6 +13,7 @@ from fokker.config import parse
 from fokker.dataset.source import resolve
 from fokker.errors import FokkerError
 from fokker.run.loaded import load_run
+from fokker.run.molecule import molecule
 from fokker.runtime.interruption import Interrupted, Stop
 from fokker.trajectory import (
     FrameWriter,
@@ -24,6 +25,13 @@ from fokker.workflow.backmap import Files, backmap
 from tests.helpers import peptides
 from tests.helpers.engine_run import make_run
 
+TINY = (
+    "-sexperts.0.network.width=8",
+    "-sexperts.0.network.layers=1",
+    "-sexperts.0.network.heads=2",
+    "-sexperts.0.network.head_width=4",
+    "-sexperts.0.training.batch_size=8",
+)
 EMBEDDED = "embedded:alanine-dipeptide/"
 
 
@@ -182,3 +190,36 @@ def test_a_model_potential_has_no_atoms(tmp_path):
     config = fokker.preset("mueller-brown", "diffusion")
     run = make_run(tmp_path / "run", config)
     refused(run, match="a model potential, whose beads stand for no atoms")
+
+
+def test_a_molecule_of_many_gets_its_atoms(tmp_path):
+    trained, held_out = peptides.write_folders(tmp_path)
+    run = tmp_path / "run"
+    made = CliRunner().invoke(
+        app,
+        [
+            *("train", "molecules", "--method", "diffusion", "--folder", str(trained)),
+            *("--validation", str(held_out), "--select", "name N CA C O", "--temperature", "300"),
+            *("--out", str(run), "-sexperts.0.training.steps=3", *TINY),
+        ],
+        catch_exceptions=False,
+    )
+    assert made.exit_code == 0, made.output
+    refused(run, match="a run of many molecules; give the folder of one")
+    one = molecule(run, held_out / "SA.pdb")
+    refused(one, match="has no samples and no simulation")
+    system = load_run(one).system
+    with FrameWriter(one / "samples.xtc", system) as writer:
+        writer.write(read_frames(held_out / "SA.dcd", system, stride=10))
+    result = backmap(one, minimise=False)
+    assert (result["frames"], result["broken_bonds"], result["mirrored"]) == (12, [], [])
+    atoms = peptides.system_of(one / "atoms.pdb")
+    assert [bead.name for bead in atoms.beads].count("CB") == 2
+    # the atoms shake by 0.004 nm about one structure, in each direction
+    wanted = read_frames(held_out / "SA.dcd", peptides.system_of(held_out / "SA.pdb"), stride=10)
+    found = read_frames(one / "atoms.xtc", atoms)
+    apart = np.sqrt(np.mean(np.sum((found - wanted) ** 2, axis=-1), axis=-1))
+    assert apart.max() < 4 * 0.004 * np.sqrt(3)
+    new = molecule(run, peptides.write_pdb(tmp_path / "SS.pdb", "SER SER"))
+    shutil.copy(one / "samples.xtc", new / "samples.xtc")
+    refused(new, match="has no trajectory in the folders of the run; give the files")

@@ -17,6 +17,7 @@ from ..errors import FokkerError
 from ..metrics import lost_frames
 from ..run.folder import write_atomically
 from ..run.loaded import LoadedRun, load_run
+from ..run.molecule import is_many
 from ..runtime.interruption import Interrupted, Stop
 from ..trajectory import FrameWriter, check_output_path, read_frames, write_topology
 from .all_atom import AllAtom, all_atom
@@ -96,6 +97,11 @@ def backmap(
         If stopped; `resume` continues.
     """
     given = files or Files()
+    if is_many(run):
+        raise FokkerError(
+            f"{run}: a run of many molecules; give the folder of one in {run / 'molecules'}, which "
+            "`fokker sample` makes."
+        )
     loaded = load_run(run)
     if loaded.system.dim != 3 or loaded.system.length_unit != "nm":
         raise FokkerError(
