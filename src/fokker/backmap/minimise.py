@@ -18,7 +18,7 @@ FORCE_FIELDS = (
 )
 """Tried in turn. That of CHARMM knows more ends of chains: neutral ones, for example."""
 
-_TOLERANCE, _ITERATIONS = 10.0, 100
+_TOLERANCE, _ITERATIONS = 10, 100
 """Root mean square force to stop at, kJ/mol/nm, and most steps."""
 
 _HOLD = 1e5
@@ -124,7 +124,7 @@ def _known(atoms: Atoms, frame: np.ndarray) -> tuple[tuple[str, ...], tuple[Any,
     topology = topology_of(atoms.system).to_openmm()
     for files in FORCE_FIELDS:
         for complete in (False, True):
-            modeller = app.Modeller(topology, frame.astype(float) * unit.nanometer)
+            modeller: Any = app.Modeller(topology, frame.astype(float))
             try:
                 field = app.ForceField(*files)
                 if complete:
@@ -134,7 +134,7 @@ def _known(atoms: Atoms, frame: np.ndarray) -> tuple[tuple[str, ...], tuple[Any,
             except Exception as error:
                 reasons.append(str(error).strip().splitlines()[0] if str(error) else repr(error))
                 continue
-            positions = np.array(modeller.positions.value_in_unit(unit.nanometer))
+            positions = np.array(modeller.positions.value_in_unit_system(unit.md_unit_system))
             return files, (modeller.topology, positions, system)
     raise FokkerError(
         f"no force field of OpenMM knows the molecule ({reasons[0].split('.  ')[0].rstrip('.')})"
