@@ -16,7 +16,7 @@ LAYERS = [
     ("process", "runtime", "variables"),
     ("system",),
     ("dynamics", "metrics", "potential", "trajectory"),
-    ("chains", "network"),
+    ("backmap", "chains", "network"),
     ("model", "report"),
     ("objective", "sampler"),
     ("config",),

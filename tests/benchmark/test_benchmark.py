@@ -199,7 +199,7 @@ def test_a_benchmark_of_other_settings_is_refused(finished, arguments):
 
 def test_mistakes_are_one_sentence(tmp_path):
     for given, match in (
-        (["--budget", "soon"], "write a time such as"),
+        (["--budget", "soon"], "write a time with its unit"),
         (["--budget", "5m", "--effort", "2"], "one of the two"),
         (["--methods", "bth"], "did you mean 'both'"),
         (["--variant", "x"], "name=file.toml"),

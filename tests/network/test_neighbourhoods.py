@@ -23,13 +23,17 @@ def chain(n: int) -> NetworkInputs:
     return NetworkInputs(frames, tuple((i, i + 1) for i in range(n - 1)), 3 * (n - 1))
 
 
-def test_places_are_the_beads_that_few_bonds_lead_to():
-    bonds = tuple((i, i + 1) for i in range(13))
-    places = _places(14, bonds)
-    # those of the ends lie within the ones next to them
-    assert places == [tuple(range(i, i + 7)) for i in range(8)]
-    # of a star all beads are near its middle
-    assert _places(14, tuple((0, i) for i in range(1, 14))) == [tuple(range(14))]
+def test_places_are_each_bead_with_those_nearest_to_it():
+    # beads one after another, a little further apart each time
+    along = np.cumsum(1.0 + 0.01 * np.arange(14))
+    places = _places(np.abs(along[:, None] - along))
+    assert places[0] == tuple(range(8))
+    assert (2, 3, 4, 5, 6, 7, 8, 9) in places
+    assert len(places) == len(set(places)) == 7
+    # a hairpin: what lies opposite is near, whatever lies between
+    folded = np.stack([np.r_[np.arange(7), np.arange(7)[::-1]], np.repeat([0.0, 0.5], 7)], axis=1)
+    apart = np.linalg.norm(folded[:, None] - folded, axis=-1)
+    assert {0, 1, 2, 3, 10, 11, 12, 13} in [set(place) for place in _places(apart)]
 
 
 @pytest.mark.parametrize("beads", [5, 12])
@@ -38,9 +42,9 @@ def test_a_small_molecule_has_none(beads: int):
     assert network.neighbourhoods is None
 
 
-def test_a_molecule_without_bonds_has_none():
+def test_a_molecule_without_bonds_has_them_too():
     inputs = chain(14)._replace(bonds=())
-    assert OPTIONS.build(inputs, "energy", jax.random.key(0)).neighbourhoods is None
+    assert OPTIONS.build(inputs, "energy", jax.random.key(0)).neighbourhoods is not None
 
 
 def test_before_training_they_add_nothing_and_leave_the_rest_as_it_is():
@@ -57,7 +61,7 @@ def test_each_place_sees_its_own_beads_alone():
     places = network.neighbourhoods
     assert isinstance(places, Neighbourhoods)
     beads = network.geometry.beads
-    sets = _places(14, inputs.bonds)
+    sets = _places(network.geometry.mean_distances)
     for row, seen, place in zip(places.coordinates, places.seen, sets, strict=True):
         inside = beads[row[seen > 0]]
         assert set(inside[inside >= 0].tolist()) == set(place)

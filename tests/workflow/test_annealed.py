@@ -13,10 +13,10 @@ from fokker.cli.app import app
 from fokker.config import BiasOptions, SamplingOptions
 from fokker.dataset.frames import centre
 from fokker.errors import FokkerError
-from fokker.metrics import Ancestry
+from fokker.metrics import Ancestry, evenly
 from fokker.run.folder import RunFolder
 from fokker.run.loaded import load_run
-from fokker.run.weights import evenly, read_weights, weights_file
+from fokker.run.weights import read_weights, weights_file
 from fokker.runtime.interruption import Interrupted, Stop
 from fokker.sampler import AnnealedOptions, DPMSolverOptions
 from fokker.trajectory import read_frames

@@ -16,6 +16,8 @@ from ..errors import FokkerError
 from ..runtime.interruption import Stop
 from ..runtime.parallel import is_primary, start
 from . import settings
+from .backmap import EPILOG as BACKMAP_EPILOG
+from .backmap import backmap
 from .benchmark import EPILOG as BENCHMARK_EPILOG
 from .benchmark import benchmark
 from .display import console, told
@@ -382,6 +384,7 @@ def run(
                 do_summary(out, folders)
 
 
+app.command(epilog=BACKMAP_EPILOG)(backmap)
 app.command(epilog=BENCHMARK_EPILOG)(benchmark)
 app.command("export-openmm", epilog=OPENMM_EXAMPLE)(export_openmm)
 app.command("export-weights", epilog=WEIGHTS_EXAMPLE)(export_weights)
