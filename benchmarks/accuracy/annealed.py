@@ -83,13 +83,9 @@ def compare(run: Path) -> dict[str, Any]:
         frames, facts = draw(loaded, len(simulation), annealed=name == "annealed")
         own = histogram(loaded, frames)
         js = float(jensen_shannon(own, of_simulation))
-        floor = js_floor(own + of_simulation, int(worth), int(facts["effective"]))
-        found[name] = {
-            "js": js,
-            "floor": float(floor.mean),
-            "ratio": js / float(floor.mean),
-            **facts,
-        }
+        counts = len(simulation), round(facts["effective"])
+        floor = float(js_floor(own + of_simulation, *counts).mean)
+        found[name] = {"js": js, "floor": floor, "ratio": js / floor, **facts}
     return found
 
 

@@ -137,7 +137,7 @@ def test_a_run_with_weights_compares_with_weighted_frames(data, tmp_path):
     run = tmp_path / "run"
     shown = call(
         *("run", "molecule", "-m", "diffusion", "-f", folder / "md.npy", *OWN, *TINY, "-o", run),
-        *("--stride", 2, "--bias", f"{folder / 'COLVAR'}:restraint.bias"),
+        *("--stride", 2, "--frame-bias", f"{folder / 'COLVAR'}:restraint.bias"),
     )
     assert "by their weights worth" in shown
     metrics = json.loads((run / "metrics.json").read_text())

@@ -173,6 +173,7 @@ LogWeights = Annotated[
 FrameBias = Annotated[
     list[str] | None,
     typer.Option(
+        "--frame-bias",
         help="The same with the bias of each frame in kJ/mol, such as COLVAR:metad.rbias; the "
         "weight is exp(bias / kT).",
         metavar="FILE[:COLUMN]",
