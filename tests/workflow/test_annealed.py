@@ -20,6 +20,7 @@ from fokker.run.weights import read_weights, weights_file
 from fokker.runtime.interruption import Interrupted, Stop
 from fokker.sampler import AnnealedOptions, DPMSolverOptions
 from fokker.trajectory import read_frames
+from fokker.workflow.evaluate import evaluate
 from fokker.workflow.likelihood import likelihood
 from fokker.workflow.sample import sample
 from tests.helpers.engine_run import make_run
@@ -77,6 +78,16 @@ def test_samples_of_another_sampler_do_not_keep_the_weights(run: Path):
     sample(run, options=plain, overwrite=True)
     assert not (run / "samples.weights.npy").exists()
     assert read_weights(run / "samples.xtc", 8) is None
+
+
+def test_floors_of_annealed_samples_are_those_of_so_many_independent_ones(run: Path):
+    own = evaluate(run)["iid"]
+    folder = RunFolder(run)
+    record = folder.read_record()["sampling"]
+    folder.note(sampling={**record, "effective": 80.0})
+    all_independent = evaluate(run)["iid"]
+    assert own["js"] == all_independent["js"]
+    assert own["js_floor"] > 1.5 * all_independent["js_floor"]
 
 
 def test_a_bias_pulls_and_weights_lead_back(run: Path):

@@ -68,12 +68,12 @@ class Measured:
         chains: int,
         seed: int,
         weights: Float[np.ndarray, " frames"] | None = None,
+        worth: float = 1.0,
     ) -> Measured:
         """Measure frames; `limits` are those of a frame that failed, `seed` is of the draws.
 
-        With weights, frames are drawn by them.
+        With weights, frames are drawn by them. `worth` is the attribute, of frames without.
         """
-        worth = 1.0
         if weights is not None:
             rows = evenly(weights)
             frames, worth = frames[rows], scatter_of(rows) / len(rows)

@@ -100,6 +100,7 @@ def evaluate(
     seed: int = 0,
     *,
     training_weights: Float[np.ndarray, " _training"] | None = None,
+    iid_worth: float = 1.0,
     sim_chains: int = 1,
 ) -> dict[str, Any]:
     """Independent samples and simulation against training and reference frames.
@@ -118,6 +119,8 @@ def evaluate(
         Of the draws for the floors and the bootstrap.
     training_weights
         As in `compare`.
+    iid_worth
+        Share of the samples that are independent, of annealed ones; floors are those of so many.
     sim_chains
         Chains of the simulation, whose frames are given time after time.
 
@@ -138,8 +141,11 @@ def evaluate(
     trained = _measure(system, training, limits, "training", weights=training_weights)
     held_out = _optional(system, reference, limits)
     sets = {
-        name: _measure(system, frames, limits, name, chains, seed + 1)
-        for name, frames, chains in (("iid", iid, 1), ("sim", sim, sim_chains))
+        name: _measure(system, frames, limits, name, chains, seed + 1, worth=worth)
+        for name, frames, chains, worth in (
+            ("iid", iid, 1, iid_worth),
+            ("sim", sim, sim_chains, 1.0),
+        )
         if frames is not None
     }
     threshold = _threshold(trained)
@@ -244,6 +250,7 @@ def _measure(
     chains: int = 1,
     seed: int = 0,
     weights: Float[np.ndarray, " _frames"] | None = None,
+    worth: float = 1.0,
 ) -> Measured:
     """`seed` differs between sets that are compared, so that their draws are independent."""
     _check(system, frames, name)
@@ -251,7 +258,7 @@ def _measure(
         raise FokkerError(
             f"the {name} frames have weights of shape {weights.shape}; give ({len(frames)},)"
         )
-    return Measured.of(system, frames, limits, chains, seed, weights)
+    return Measured.of(system, frames, limits, chains, seed, weights, worth)
 
 
 def _optional(system: System, frames: np.ndarray | None, limits: GeometryLimits) -> Measured | None:

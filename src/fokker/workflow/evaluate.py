@@ -102,6 +102,7 @@ def evaluate(
         sets.get("sim"),
         baseline.reference,
         training_weights=baseline.weights,
+        iid_worth=_worth(loaded) if samples is None else 1.0,
         sim_chains=(simulated.get("chains") or 1) if simulation is None else 1,
     )
     residual = residual_against_time(loaded, baseline.scaled, on_message)
@@ -240,6 +241,15 @@ def _chains(simulated: dict[str, Any]) -> Chains | None:
         return Chains(int(simulated["chains"]), float(interval))
     except (KeyError, TypeError):
         return None
+
+
+def _worth(loaded: LoadedRun) -> float:
+    """Share of the run's own samples that are independent; less than 1 of annealed ones."""
+    sampling = loaded.folder.read_record().get("sampling", {})
+    try:
+        return min(1.0, float(sampling["effective"]) / int(sampling["n"]))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return 1.0
 
 
 def _if_exists(path: Path) -> Path | None:
