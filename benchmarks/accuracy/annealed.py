@@ -57,8 +57,9 @@ def draw(loaded: LoadedRun, n: int, *, annealed: bool) -> tuple[np.ndarray, dict
     began = time.monotonic()
     if annealed:
         features = jax.tree.map(jnp.asarray, loaded.features)
-        path = EnergyPath.of(ReverseProcess(loaded.model, process, features, system.centred))
         sampler = AnnealedOptions().build()
+        reverse = ReverseProcess(loaded.model, process, features, system.centred)
+        path = EnergyPath.of(reverse, sampler.t_min)
         steps = len(sampler.plan(path, how["shape"], how["key"]).curvature)
         islands = list(generate_weighted(sampler, path, **how))
         frames = np.concatenate([island.frames for island in islands])

@@ -60,7 +60,9 @@ def damaged(inner: AbstractEnergy) -> Damaged:
 
 
 def path_of(model, process=VP, features=None, *, centred: bool = False) -> EnergyPath:
-    return EnergyPath.of(ReverseProcess(model, process, features or bead_features(1), centred))
+    return EnergyPath.of(
+        ReverseProcess(model, process, features or bead_features(1), centred), 1e-5
+    )
 
 
 def mean_of(island: Island, values) -> tuple[float, float]:
@@ -148,6 +150,16 @@ def test_the_constants_of_experts_do_not_matter_but_the_last_ones():
     assert same.mean() > 0.98
 
 
+@pytest.mark.parametrize("t", [1e-5, 0.09, 0.1, 0.12])
+def test_at_the_smallest_time_the_energy_is_that_of_one_expert(t: float):
+    model = Mixture((wells(), WRONG), (0.0, 0.1, 1.0))
+    path = EnergyPath.of(ReverseProcess(model, VP, bead_features(1), False), t)
+    x, time = wells().sample(jax.random.key(0), 5), jnp.asarray(t)
+    own = model.expert_at(float(time))
+    expected = jax.vmap(lambda frame: own.energy(frame, time, None))(x)
+    np.testing.assert_allclose(path.energy_and_score(x, time)[0], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_molecule_keeps_its_centre_and_its_chirality():
     model = molecule_mixture(VP)
     path = path_of(model, features=FEATURES, centred=True)
@@ -226,6 +238,8 @@ def test_islands_do_not_depend_on_where_a_run_started_or_on_how_many_are_asked_f
     assert [len(island.frames) for island in whole] == [64, 64, 64]
     assert [len(island.frames) for island in later] == [22]
     assert np.array_equal(whole[2].frames[:22], later[0].frames)
+    # a cut island is worth as much less
+    assert later[0].effective == pytest.approx(whole[2].effective * 22 / 64)
     assert whole[2].log_normalisation == later[0].log_normalisation
     assert np.all(np.diff(whole[0].ancestor) >= 0)
 

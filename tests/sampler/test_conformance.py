@@ -80,7 +80,7 @@ def draw(sampler: str, process: str, density: str) -> tuple[Float[np.ndarray, "f
     chosen, features = SAMPLERS[sampler][0].build(), bead_features(1)
     how: dict[str, Any] = {"n": N, "shape": (1, 2), "key": jax.random.key(7), "batch_size": N}
     if isinstance(chosen, Annealed):
-        path = EnergyPath.of(ReverseProcess(model, PROCESSES[process], features, False))
+        path = EnergyPath.of(ReverseProcess(model, PROCESSES[process], features, False), 1e-5)
         island = next(generate_weighted(chosen, path, **how))
         # drawn evenly from weighted ones, which costs up to as much again
         return island.frames[:, 0].astype(np.float64), 0.5 * island.effective

@@ -17,7 +17,7 @@ STD, CENTRE, K = 0.4, 1.0, 3.0
 
 def tilted(value, k: float = K, centre: float = CENTRE, period: float | None = None):
     model = AnalyticMixture.isotropic([1.0], [[[0.0, 0.0]]], [STD], VP)
-    path = EnergyPath.of(ReverseProcess(model, VP, bead_features(1), False))
+    path = EnergyPath.of(ReverseProcess(model, VP, bead_features(1), False), 1e-5)
     bias = HarmonicBias(value, centre, k, period, 1.0, np.zeros((), np.float32))
     x = model.sample(jax.random.key(0), 100)
     return TiltedPath.of(path, bias, bias.stiffness(x)), bias

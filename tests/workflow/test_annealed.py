@@ -56,7 +56,7 @@ def test_samples_have_weights_and_a_record_of_what_they_are_worth(run: Path):
     # each island has one weight: its normalisation
     assert [len(set(part)) for part in np.split(weights, [32, 64])] == [1, 1, 1]
     assert record["islands"] == 3
-    assert 1.0 <= record["effective"] <= 96.0
+    assert 1.0 <= record["effective"] <= 80.0
     assert record["distinct_ancestors"] <= 80
     assert record["log_normalisation_error"] > 0.0
     assert record["sampler"] == "annealed"
@@ -81,6 +81,8 @@ def test_samples_of_another_sampler_do_not_keep_the_weights(run: Path):
 
 
 def test_floors_of_annealed_samples_are_those_of_so_many_independent_ones(run: Path):
+    # of even weights, so that the two evaluations differ in ancestors alone
+    np.save(run / "samples.weights.npy", np.ones(80))
     own = evaluate(run)["iid"]
     folder = RunFolder(run)
     record = folder.read_record()["sampling"]
@@ -112,6 +114,9 @@ def test_a_bias_pulls_and_weights_lead_back(run: Path):
         constant = np.log(weights[part]) - energy[part]
         # XTC holds 0.001 nm, and the bias is of the frame denoised by 0.001 of the data's scale
         assert np.ptp(constant) < 0.2 + 0.05 * energy[part].max()
+    sample(run, options=options, out=target, resume=True)
+    again = read_weights(target, 64)
+    assert np.array_equal(again, weights)
 
 
 def test_frames_are_drawn_as_often_as_their_weights_say():

@@ -17,7 +17,9 @@ from ..errors import FokkerError
 from ..runtime import parallel
 from ..system import System
 
-_TEMPORARY = re.compile(r"\.(config\.toml|[a-z]+\.jsonl?|.*\.position\.json)\.\d+|\.fokker-.*")
+_TEMPORARY = re.compile(
+    r"\.(config\.toml|[a-z]+\.jsonl?|.*\.position\.json|.*\.npy|.*\.csv)\.\d+|\.fokker-.*"
+)
 """Names under which files of a run folder are written before they are renamed."""
 
 

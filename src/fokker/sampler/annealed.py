@@ -108,7 +108,10 @@ class Island(NamedTuple):
 
     def first(self, n: int) -> "Island":
         """The first n frames: ancestors have no order, so they are a smaller sample."""
-        return self._replace(frames=self.frames[:n], ancestor=self.ancestor[:n])
+        share = min(1.0, n / len(self.frames))
+        return self._replace(
+            frames=self.frames[:n], ancestor=self.ancestor[:n], effective=share * self.effective
+        )
 
 
 class Annealed(eqx.Module):

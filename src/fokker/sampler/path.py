@@ -7,7 +7,7 @@ experts their energies are mixed,
     E(x, t) = k E_i(x, t) + (1 - k) E_(i+1)(x, t),
 
 with k linear in the log-SNR from 0 to 1. Densities in between are a means to an end: the last one,
-at the smallest time, is that of the first expert alone.
+at the smallest time, is that of one expert alone.
 """
 
 from abc import abstractmethod
@@ -54,8 +54,11 @@ class EnergyPath(AbstractPath):
     bridges: tuple[tuple[float, float], ...] = eqx.field(static=True)
 
     @staticmethod
-    def of(reverse: ReverseProcess) -> "EnergyPath":
+    def of(reverse: ReverseProcess, t_min: float) -> "EnergyPath":
         """Path of a model whose experts all have an energy.
+
+        No bridge reaches the smallest time: there the energy is that of its own expert alone, as
+        in a simulation.
 
         Raises
         ------
@@ -73,7 +76,8 @@ class EnergyPath(AbstractPath):
         centres = np.asarray(jax.vmap(reverse.process.log_snr)(borders), float)
         gaps = -np.diff(centres)
         room = 0.5 * np.minimum(np.r_[np.inf, gaps], np.r_[gaps, np.inf])
-        widths = np.minimum(HALF_WIDTH, room)
+        end = float(reverse.process.log_snr(jnp.asarray(t_min)))
+        widths = np.minimum(HALF_WIDTH, np.minimum(room, np.maximum(end - centres, 0.0)))
         bridges = zip(centres - widths, centres + widths, strict=True)
         return EnergyPath(reverse, tuple((float(low), float(high)) for low, high in bridges))
 

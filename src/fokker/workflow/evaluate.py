@@ -16,8 +16,8 @@ from ..dataset.corpus import entries, read_entry
 from ..dataset.frames import centre
 from ..dataset.source import dataset_of, load_reference, load_trajectory
 from ..errors import FokkerError
+from ..metrics import effective_number, evenly, plane_of
 from ..metrics import evaluate as compare_sets
-from ..metrics import evenly, plane_of
 from ..report import Chains, gather
 from ..run.folder import write_atomically
 from ..run.loaded import LoadedRun, load_run
@@ -87,12 +87,14 @@ def evaluate(
             f"`fokker simulate {run}` first."
         )
     baseline = baseline_of(loaded, reference, allow_cut=allow_cut, on_note=on_note)
-    sets = {}
+    sets, worth = {}, 1.0
     for name, path in given.items():
         on_message(f"reading {path}")
         frames = read_frames(path, system, allow_failed=True, allow_cut=allow_cut, on_note=on_note)
         weights = read_weights(path, len(frames))
         sets[name] = frames if weights is None else frames[evenly(weights)]
+        if name == "iid" and samples is None:
+            worth = _worth(loaded, weights)
     on_message("comparing distributions")
     simulated = loaded.folder.read_record().get("simulation", {})
     tables = compare_sets(
@@ -102,7 +104,7 @@ def evaluate(
         sets.get("sim"),
         baseline.reference,
         training_weights=baseline.weights,
-        iid_worth=_worth(loaded) if samples is None else 1.0,
+        iid_worth=worth,
         sim_chains=(simulated.get("chains") or 1) if simulation is None else 1,
     )
     residual = residual_against_time(loaded, baseline.scaled, on_message)
@@ -243,13 +245,14 @@ def _chains(simulated: dict[str, Any]) -> Chains | None:
         return None
 
 
-def _worth(loaded: LoadedRun) -> float:
+def _worth(loaded: LoadedRun, weights: Float[np.ndarray, " frames"] | None) -> float:
     """Share of the run's own samples that are independent; less than 1 of annealed ones."""
     sampling = loaded.folder.read_record().get("sampling", {})
     try:
-        return min(1.0, float(sampling["effective"]) / int(sampling["n"]))
+        share = min(1.0, float(sampling["effective"]) / int(sampling["n"]))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return 1.0
+    return share if weights is None else share * effective_number(weights) / len(weights)
 
 
 def _if_exists(path: Path) -> Path | None:

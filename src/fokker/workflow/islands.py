@@ -60,26 +60,35 @@ class Tilts:
     def __init__(self, samples: Path):
         self._file = samples.with_name(f".{samples.name}.tilts.npy")
 
-    def add(self, values: Float[np.ndarray, " frames"], after: int) -> Float[np.ndarray, " all"]:
-        """Put values behind the first so many, and return all.
+    def add(self, values: Float[np.ndarray, " frames"], after: int) -> None:
+        """Put values behind the first so many.
 
         Raises
         ------
         FokkerError
-            If the file is not there or was cut.
+            If these are not there.
         """
-        before = np.empty(0)
-        if after:
-            try:
-                before = np.load(self._file, allow_pickle=False)[:after]
-            except (OSError, ValueError, EOFError) as error:
-                raise FokkerError(
-                    f"{self._file}: cannot be read; sample again with --overwrite."
-                ) from error
-        values = np.concatenate([before, values])
+        before = self.first(after) if after else np.empty(0)
         content = io.BytesIO()
-        np.save(content, values, allow_pickle=False)
+        np.save(content, np.concatenate([before, values]), allow_pickle=False)
         write_atomically(self._file, content.getvalue())
+
+    def first(self, n: int) -> Float[np.ndarray, " frames"]:
+        """The first n values.
+
+        Raises
+        ------
+        FokkerError
+            If they are not there.
+        """
+        try:
+            values = np.load(self._file, allow_pickle=False)[:n]
+        except (OSError, ValueError, EOFError, IndexError):
+            values = np.empty(0)
+        if values.shape != (n,):
+            raise FokkerError(
+                f"{self._file}: does not hold {n:,} values; sample again with --overwrite."
+            )
         return values
 
 

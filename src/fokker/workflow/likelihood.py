@@ -103,7 +103,7 @@ def likelihood(
     features = jax.tree.map(jnp.asarray, loaded.features)
     process, system = loaded.config.process.build(), loaded.system
     reverse = ReverseProcess(loaded.model, process, features, system.centred)
-    path = EnergyPath.of(reverse)
+    path = EnergyPath.of(reverse, t)
     seed = loaded.config.seed if seed is None else seed
     islands = generate_weighted(
         AnnealedOptions(t_min=t).build(),

@@ -105,13 +105,12 @@ def sample(
             append_at = first.bytes if target.exists() or first.bytes else None
             writer = FrameWriter(target, loaded.system, append_at=append_at)
             stack.enter_context(writer)
-        tilts: Float[np.ndarray, " frames"] | None = None
         for batch, (frames, row, tilt) in enumerate(stream, start=first.batch + 1):
             finished = batch * options.batch_size >= n
             if writer is not None:
                 writer.write(loaded.scaling.invert(frames))
                 if tilt is not None:
-                    tilts = islands.Tilts(target).add(tilt, (batch - 1) * options.batch_size)
+                    islands.Tilts(target).add(tilt, (batch - 1) * options.batch_size)
                 last = _Position(
                     batch,
                     writer.n_bytes,
@@ -123,6 +122,7 @@ def sample(
             if parallel.anywhere(stop is not None and stop()) and not finished:
                 raise Interrupted
         if last.islands and parallel.is_primary():
+            tilts = None if options.bias is None else islands.Tilts(target).first(n)
             islands.save_weights(target, last.islands, tilts)
             on_note(islands.sentence(islands.pooled(last.islands)))
         _note(loaded, target, settings, last, options.sampler.build().evaluations)
@@ -158,7 +158,9 @@ def _stream(
     }
     if isinstance(sampler, Annealed):
         features = jax.tree.map(jnp.asarray, loaded.features)
-        path = EnergyPath.of(ReverseProcess(loaded.model, process, features, centred))
+        path = EnergyPath.of(
+            ReverseProcess(loaded.model, process, features, centred), sampler.t_min
+        )
         if options.bias is None:
             stream = generate_weighted(sampler, path, **how)
             return (_Batch(island.frames, islands.row_of(island)) for island in stream)
