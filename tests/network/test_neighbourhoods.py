@@ -28,8 +28,8 @@ def test_places_are_each_bead_with_those_nearest_to_it():
     along = np.cumsum(1.0 + 0.01 * np.arange(14))
     places = _places(np.abs(along[:, None] - along))
     assert places[0] == tuple(range(8))
-    assert (2, 3, 4, 5, 6, 7, 8, 9) in places
-    assert len(places) == len(set(places)) == 7
+    assert places[5] == (2, 3, 4, 5, 6, 7, 8, 9) or places[5] == (1, 2, 3, 4, 5, 6, 7, 8)
+    assert len(places) == 14
     # a hairpin: what lies opposite is near, whatever lies between
     folded = np.stack([np.r_[np.arange(7), np.arange(7)[::-1]], np.repeat([0.0, 0.5], 7)], axis=1)
     apart = np.linalg.norm(folded[:, None] - folded, axis=-1)
@@ -45,6 +45,19 @@ def test_a_small_molecule_has_none(beads: int):
 def test_a_molecule_without_bonds_has_them_too():
     inputs = chain(14)._replace(bonds=())
     assert OPTIONS.build(inputs, "energy", jax.random.key(0)).neighbourhoods is not None
+
+
+def test_shapes_do_not_depend_on_the_frames():
+    inputs = chain(14)
+    other = np.random.default_rng(1).normal(size=(4, 14, 3)).astype(np.float32)
+    shapes = [
+        [leaf.shape for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_array_like))]
+        for network in (
+            OPTIONS.build(each, "energy", jax.random.key(0))
+            for each in (inputs, inputs._replace(frames=other))
+        )
+    ]
+    assert shapes[0] == shapes[1]
 
 
 def test_before_training_they_add_nothing_and_leave_the_rest_as_it_is():

@@ -22,6 +22,10 @@ from ..types import Key, Scalar
 SIZE, WHOLE = 8, 12
 """Beads of a neighbourhood; and of a molecule that one network sees well as a whole."""
 
+INPUTS = SIZE * (SIZE - 1) // 2 + 8
+"""Coordinates of a neighbourhood: all distances and so many volumes. Shapes are the same whatever
+the frames are, so that a model can be read without them."""
+
 
 class PerPlace(eqx.Module):
     """A linear map for each place, as one product: rows of places stay rows.
@@ -78,7 +82,7 @@ class Neighbourhoods(eqx.Module):
         Parameters
         ----------
         beads
-            That each coordinate is made of, filled up with -1.
+            That each coordinate is made of, filled up with -1; distances come first.
         apart
             Mean distance of any two beads.
         width
@@ -91,16 +95,16 @@ class Neighbourhoods(eqx.Module):
         if len(apart) <= WHOLE:
             return None
         rows = [
-            np.flatnonzero(np.all(np.isin(beads, [*place, -1]), axis=1)) for place in _places(apart)
+            np.flatnonzero(np.all(np.isin(beads, [*place, -1]), axis=1))[:INPUTS]
+            for place in _places(apart)
         ]
-        most = max(map(len, rows))
-        filled = np.stack([np.pad(row, (0, most - len(row))) for row in rows])
-        seen = np.stack([np.arange(most) < len(row) for row in rows])
+        filled = np.stack([np.pad(row, (0, INPUTS - len(row))) for row in rows])
+        seen = np.stack([np.arange(INPUTS) < len(row) for row in rows])
         one, other = jax.random.split(key)
         return Neighbourhoods(
-            filled,
+            filled.astype(np.int32),
             seen.astype(np.float32),
-            PerPlace.random(len(rows), most + extra, width, one),
+            PerPlace.random(len(rows), INPUTS + extra, width, one),
             PerPlace.random(len(rows), width, width, other),
             jnp.zeros((len(rows), width, 1)),
         )
@@ -115,6 +119,6 @@ class Neighbourhoods(eqx.Module):
 
 
 def _places(apart: Float[np.ndarray, "beads beads"]) -> list[tuple[int, ...]]:
-    """Each bead with those nearest to it on average; the same set only once."""
+    """Each bead with those nearest to it on average."""
     nearest = np.argsort(apart, axis=1, kind="stable")[:, :SIZE]
-    return sorted({tuple(sorted(row)) for row in nearest.tolist()})
+    return [tuple(sorted(row)) for row in nearest.tolist()]

@@ -1,8 +1,9 @@
 """Training objectives: what they see of a frame, and the one method they have."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from ..model import AbstractEnergy, AbstractScore
 from ..network.padding import centre, count, keep
 from ..process import AbstractProcess
-from ..types import Features, ForceLabels, Key, Positions, Scalar
+from ..types import Features, ForceLabels, Key, Positions, Scalar, Time
 
 
 class Molecule(NamedTuple):
@@ -141,17 +142,22 @@ class Evaluation:
 
     @cached_property
     def _energies_and_scores(self):
-        evaluate = self.energy_model.energy_and_score
-        noised = self.noised
-        return jax.vmap(lambda x, t: evaluate(x, t, noised.features))(noised.frames, noised.times)
+        return self._at_each_time(self.energy_model.energy_and_score)
 
     @cached_property
     def scores(self) -> Float[Array, "times beads dim"]:
         """Score of each noised frame at its own time."""
         if isinstance(self.model, AbstractEnergy):
             return self._energies_and_scores[1]
-        score, noised = self.model.score, self.noised
-        return jax.vmap(lambda x, t: score(x, t, noised.features))(noised.frames, noised.times)
+        return self._at_each_time(self.model.score)
+
+    def _at_each_time(self, function: Callable[[Positions, Time, Features], Any]) -> Any:
+        frames, times, features = self.noised.frames, self.noised.times, self.noised.features
+        if len(times) == 1:
+            # one more batch axis, of one, makes a step a third slower on a CPU
+            one = function(frames[0], times[0], features)
+            return jax.tree.map(lambda value: value[None], one)
+        return jax.vmap(lambda x, t: function(x, t, features))(frames, times)
 
     @cached_property
     def energies(self) -> Float[Array, " times"]:
