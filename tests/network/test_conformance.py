@@ -244,19 +244,68 @@ def test_finest_scale_of_a_molecule_is_half_its_stiffest_distance():
 
 
 @pytest.mark.parametrize("beads", [5, 10, 28])
-def test_volumes_are_all_or_the_bonded_and_some_others(beads):
+def test_volumes_are_of_all_tetrads_or_of_the_bonded_ones_and_of_modes(beads):
     bonds = tuple((i, i + 1) for i in range(beads - 1))
     frames = np.random.default_rng(0).normal(size=(20, beads, 3)).astype(np.float32)
     inputs = NetworkInputs(frames, bonds, 3 * (beads - 1))
     for most in (0, 30, 210):
-        expected = min(comb(beads, 4), max(most, beads - 3))
+        every = comb(beads, 4) <= most
+        bonded = beads - 3
+        of_modes = 0 if every else min(max(0, most - bonded), comb(min(beads - 1, 24), 3))
+        tetrads = comb(beads, 4) if every else bonded
         geometry = InvariantOptions(width=4, tetrads=most).build(inputs, "energy", KEY).geometry
-        assert geometry.shape[1] == expected
+        assert geometry.shape[1] == tetrads + of_modes
         corners = np.abs(geometry.edges).sum(axis=0)
-        assert (np.count_nonzero(corners, axis=1) == 4).all()
-        assert len(np.unique(corners > 0, axis=0)) == expected
-        rows = {tuple(np.flatnonzero(row)) for row in corners}
+        touched = np.count_nonzero(corners, axis=1)
+        assert (touched[:tetrads] == 4).all()
+        assert (touched[tetrads:] > 4).all()
+        assert len(np.unique(corners[:tetrads] > 0, axis=0)) == tetrads
+        rows = {tuple(np.flatnonzero(row)) for row in corners[:tetrads]}
         assert {(i, i + 1, i + 2, i + 3) for i in range(beads - 3)} <= rows
+        # all as long as an edge and free of the centre; modes do not overlap
+        squares = np.sum(geometry.edges**2, axis=2)
+        np.testing.assert_allclose(squares, 2.0, rtol=1e-5)
+        np.testing.assert_allclose(geometry.edges.sum(axis=2), 0.0, atol=1e-5)
+        a, b, c = geometry.edges[:, tetrads:]
+        for one, other in ((a, b), (b, c), (c, a)):
+            np.testing.assert_allclose(np.sum(one * other, axis=1), 0.0, atol=1e-5)
+
+
+def test_modes_come_by_their_amplitude():
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(np.c_[np.ones(12), random.normal(size=(12, 11))])[0][:, 1:]
+    sizes = 2.0 ** -np.arange(11)
+    frames = np.einsum("ba,fad->fbd", basis * sizes, random.normal(size=(4000, 11, 3)))
+    inputs = NetworkInputs(frames.astype(np.float32), (), 33)
+    geometry = InvariantOptions(width=4, tetrads=13).build(inputs, "energy", KEY).geometry
+    # after nine tetrads of a chain
+    first, second = geometry.edges[:, 9], geometry.edges[:, 10]
+    np.testing.assert_allclose(np.abs(first @ basis[:, :3]), np.sqrt(2) * np.eye(3), atol=0.1)
+    np.testing.assert_allclose(
+        np.abs(second @ basis[:, [0, 1, 3]]), np.sqrt(2) * np.eye(3), atol=0.1
+    )
+
+
+def test_modes_tell_a_noisy_chain_from_its_mirror_image():
+    """A helix under noise as large as itself: what tetrads do not see, the modes do."""
+    turns = np.arange(25)
+    helix = np.stack([np.cos(1.7 * turns), np.sin(1.7 * turns), 0.15 * turns], axis=1)
+    random = np.random.default_rng(0)
+    frames = helix + 0.1 * random.normal(size=(2000, 25, 3))
+    frames = (frames - frames.mean(axis=1, keepdims=True)).astype(np.float32)
+    bonds = tuple((i, i + 1) for i in range(24))
+    inputs = NetworkInputs(frames, bonds, 72)
+    geometry = InvariantOptions(width=4).build(inputs, "energy", KEY).geometry
+    bonded = len(bonds) - 2
+
+    def certainty(values: np.ndarray) -> float:
+        """Mean over standard deviation of the best linear combination of volumes."""
+        return float(np.sqrt(values.mean(0) @ np.linalg.solve(np.cov(values.T), values.mean(0))))
+
+    noise = random.normal(size=frames.shape)
+    noised = frames + (noise - noise.mean(axis=1, keepdims=True))
+    volumes = geometry.values(noised)[:, geometry.shape[0] :]
+    assert certainty(volumes[:, bonded:]) > 3.0 * certainty(volumes[:, :bonded])
 
 
 def learned(kind, head, name, t):

@@ -73,14 +73,14 @@ def test_each_place_sees_its_own_beads_alone():
     network = randomise(OPTIONS.build(inputs, "energy", jax.random.key(0)))
     places = network.neighbourhoods
     assert isinstance(places, Neighbourhoods)
-    beads = network.geometry.beads
+    touches = network.geometry.touches
     sets = _places(network.geometry.mean_distances)
     for row, seen, place in zip(places.coordinates, places.seen, sets, strict=True):
-        inside = beads[row[seen > 0]]
-        assert set(inside[inside >= 0].tolist()) == set(place)
+        inside = touches[row[seen > 0]]
+        assert set(np.flatnonzero(inside.any(axis=0)).tolist()) == set(place)
         assert len(set(row[seen > 0].tolist())) == int(seen.sum())
         n = len(place)
-        assert np.sum(inside[:, 2] < 0) == n * (n - 1) // 2
+        assert np.sum(inside.sum(axis=1) == 2) == n * (n - 1) // 2
     # what the last bead does changes the terms of its neighbourhoods, not those of the others
     moved = np.array(inputs.frames[0])
     moved[-1] += 0.3

@@ -1,4 +1,17 @@
-"""Distances of all beads of a molecule, signed volumes of tetrads, and what noise does to them."""
+r"""Distances of all beads of a molecule, signed volumes, and what noise does to them.
+
+A volume `v = a . (b x c)` is of three vectors, each a combination of beads. Near the data these are
+the edges of bonded tetrads, whose signs are the chirality of centres and the sense of torsions.
+Under much noise no tetrad is seen, but the molecule as a whole still is: to first order in what is
+left of the signal,
+
+    log q(x) - log q(mirror image of x)  ~  sum_abc C_abc det(y_a, y_b, y_c),
+    C_abc = E det(y_a, y_b, y_c) of clean frames,        y_a = sum_i u_ai x_i
+
+with any orthonormal `u`. Of its principal modes, the eigenvectors of `E x_i . x_j`, few have an
+amplitude above the noise, and few triples make up nearly all of the sum: 97 % the first three alone
+for a backbone of 25 beads, of which 210 tetrads see 8 %.
+"""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -8,11 +21,14 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..types import FAR, NoiseLevel, Positions, Scalar
 from ..variables import neighbours_of, separations
 from .springs import Springs
+
+_MODES = 24
+"""More have no amplitude, and their triples grow as the cube."""
 
 _MOST_LENGTHS = 5_000_000  # distances in all frames that statistics are of: 1,000 of 100 beads
 
@@ -57,9 +73,9 @@ class Coordinates(NamedTuple):
 
 
 class InternalCoordinates(eqx.Module):
-    """Standardised pair distances and signed tetrad volumes of one molecule.
+    """Standardised pair distances and signed volumes of one molecule.
 
-    Edges of tetrads are products with constant incidence matrices: a gather would turn into a
+    Edges of volumes are products with constant incidence matrices: a gather would turn into a
     scatter in the gradient, which is slow on a CPU.
 
     Attributes
@@ -84,15 +100,11 @@ class InternalCoordinates(eqx.Module):
         n_tetrads: int,
     ) -> "InternalCoordinates":
         """Measure the statistics on frames."""
-        beads = frames.shape[1]
-        identity = np.eye(beads)
-        first, second = pairs = ring_pairs(beads)
-        tetrads = np.array(_tetrads(beads, bonds, n_tetrads), int).reshape(-1, 4)
-        origin, *others = tetrads.T
-        edges = np.stack([identity[other] - identity[origin] for other in others])
+        first, second = pairs = ring_pairs(frames.shape[1])
         frames = _some(frames, len(first))
+        edges = _edges(frames, bonds, n_tetrads)
         distances = np.linalg.norm(frames[:, first] - frames[:, second], axis=-1)
-        a, b, c = (frames[:, other] - frames[:, origin] for other in others)
+        a, b, c = (np.einsum("tb,fbd->ftd", edge, frames) for edge in edges)
         crosses = np.cross(b, c), np.cross(c, a), np.cross(a, b)
         volumes = np.sum(a * crosses[0], axis=-1)
         areas = sum(np.sum(cross**2, axis=-1) for cross in crosses)
@@ -122,11 +134,11 @@ class InternalCoordinates(eqx.Module):
         return np.concatenate([distances, np.sum(a * np.cross(b, c), axis=-1)], axis=1)
 
     @property
-    def beads(self) -> Int[np.ndarray, "coordinates 4"]:
-        """Beads of each distance and volume; of a distance, the last two are -1."""
-        of_pairs = np.pad(self.pairs, ((0, 0), (0, 2)), constant_values=-1)
-        origin, others = np.argmin(self.edges[0], axis=1), np.argmax(self.edges, axis=2)
-        return np.concatenate([of_pairs, np.stack([origin, *others], axis=1)])
+    def touches(self) -> Bool[np.ndarray, "coordinates beads"]:
+        """Which beads each distance and volume is of; of modes, of all."""
+        of_pairs = np.zeros((len(self.pairs), self.edges.shape[2]), bool)
+        np.put_along_axis(of_pairs, self.pairs, True, axis=1)
+        return np.concatenate([of_pairs, np.any(self.edges != 0.0, axis=0)])
 
     @property
     def mean_distances(self) -> Float[np.ndarray, "beads beads"]:
@@ -194,21 +206,43 @@ def _some(frames: Float[np.ndarray, "frames beads dim"], pairs: int) -> np.ndarr
     return frames[:: max(1, len(frames) * pairs // _MOST_LENGTHS)].astype(np.float64)
 
 
-def _tetrads(
-    beads: int, bonds: tuple[tuple[int, int], ...], most: int
-) -> list[tuple[int, int, int, int]]:
-    """Tetrads whose signed volumes are inputs: all, or the bonded ones and some at random."""
+def _edges(
+    frames: Float[np.ndarray, "frames beads 3"], bonds: tuple[tuple[int, int], ...], most: int
+) -> Float[np.ndarray, "3 volumes beads"]:
+    """Combinations of beads whose volumes are inputs: all tetrads, or bonded ones and modes.
+
+    All have the norm of an edge, so noise adds the same to all. Their number depends on beads and
+    bonds alone.
+    """
+    beads = frames.shape[1]
     if comb(beads, 4) <= most:
-        return list(combinations(range(beads), 4))
-    chosen = _bonded_tetrads(beads, bonds)
-    known = {tuple(sorted(tetrad)) for tetrad in chosen}
-    random = np.random.default_rng(0)
-    while len(known) < most:
-        a, b, c, d = sorted(random.choice(beads, 4, replace=False).tolist())
-        if (a, b, c, d) not in known:
-            known.add((a, b, c, d))
-            chosen.append((a, b, c, d))
-    return chosen
+        return _of_tetrads(list(combinations(range(beads), 4)), beads)
+    bonded = _bonded_tetrads(beads, bonds)
+    of_modes = _of_modes(frames, max(0, most - len(bonded)))
+    return np.concatenate([_of_tetrads(bonded, beads), of_modes], axis=1)
+
+
+def _of_tetrads(
+    tetrads: list[tuple[int, int, int, int]], beads: int
+) -> Float[np.ndarray, "3 tetrads beads"]:
+    """Three edges of each tetrad, from its first bead."""
+    identity = np.eye(beads)
+    origin, *others = np.array(tetrads, int).reshape(-1, 4).T
+    return np.stack([identity[other] - identity[origin] for other in others])
+
+
+def _of_modes(
+    frames: Float[np.ndarray, "frames beads 3"], most: int
+) -> Float[np.ndarray, "3 triples beads"]:
+    """Three principal modes of each triple, those of the largest amplitudes first."""
+    centred = frames - frames.mean(axis=1, keepdims=True)
+    square, modes = np.linalg.eigh(np.einsum("fid,fjd->ij", centred, centred) / len(frames))
+    # the last one is the centre
+    square, modes = square[:0:-1], modes[:, :0:-1]
+    triples = np.array(list(combinations(range(min(len(square), _MODES)), 3)), int).reshape(-1, 3)
+    size = np.sum(np.log(np.maximum(square, 1e-12))[triples], axis=1)
+    chosen = triples[np.argsort(-size, kind="stable")[:most]]
+    return np.sqrt(2.0) * modes.T[chosen].transpose(1, 0, 2)
 
 
 def _bonded_tetrads(

@@ -1,16 +1,16 @@
 r"""Network on the internal coordinates of a fixed molecule, or of molecules that are alike.
 
-Inputs are all pair distances `r` and the signed volumes `v = a . (b x c)` of tetrads of beads, each
-standardised with what noise does to it:
+Inputs are all pair distances `r` and the signed volumes `v = a . (b x c)` of tetrads of beads or of
+modes of the molecule, each standardised with what noise does to it:
 
     z_r = (r - alpha mu_r) / sqrt(alpha^2 sd_r^2 + 2 sigma^2)
     z_v = (v - alpha^3 mu_v)
           / sqrt(alpha^6 sd_v^2 + 2 sigma^2 alpha^4 A + 8 sigma^4 alpha^2 L + 48 sigma^6)
 
-`A` and `L` are the mean squared areas and lengths of the tetrad: the variance of a product of three
-vectors with independent noise 2 sigma^2 each. Distances and volumes do not change under rotation
-and translation, so neither does the energy; volumes change sign under reflection, so the energy can
-tell a molecule from its mirror image.
+`A` and `L` are the mean squared areas and lengths of the three vectors: the variance of a product
+of three vectors with independent noise 2 sigma^2 each. Distances and volumes do not change under
+rotation and translation, so neither does the energy; volumes change sign under reflection, so the
+energy can tell a molecule from its mirror image.
 
 Molecules are alike if they have the same beads in the same order: all dipeptides, say, as backbones
 with C-beta. They share `mu` and `sd`; which one it is enters as a vector learned for the
@@ -56,9 +56,9 @@ class InvariantOptions(Options):
         default=210,
         ge=0,
         lt=100_000,
-        description="signed volumes beside the distances: all if there are no more (210 are all of "
-        "10 beads), else the bonded ones and others at random; without far ones the chirality of a "
-        "noisy molecule is hard to see",
+        description="signed volumes beside the distances: of all tetrads if there are no more (210 "
+        "are all of 10 beads), else of bonded ones and of the principal modes of the molecule, "
+        "which show its chirality under much noise",
     )
     springs: Literal["alike", "fitted"] = Field(
         default="alike",
@@ -114,7 +114,7 @@ class InvariantOptions(Options):
         neighbourhoods = None
         if self.neighbourhoods and head == "energy":
             neighbourhoods = Neighbourhoods.around(
-                geometry.beads,
+                geometry.touches,
                 geometry.mean_distances,
                 self.neighbourhoods,
                 NOISE_EMBEDDING_SIZE + size,

@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..types import Key, Scalar
 
@@ -71,7 +71,7 @@ class Neighbourhoods(eqx.Module):
 
     @staticmethod
     def around(
-        beads: Int[np.ndarray, "coordinates most"],
+        touches: Bool[np.ndarray, "coordinates beads"],
         apart: Float[np.ndarray, "beads beads"],
         width: int,
         extra: int,
@@ -81,8 +81,8 @@ class Neighbourhoods(eqx.Module):
 
         Parameters
         ----------
-        beads
-            That each coordinate is made of, filled up with -1; distances come first.
+        touches
+            Which beads each coordinate is of; distances come first.
         apart
             Mean distance of any two beads.
         width
@@ -95,7 +95,7 @@ class Neighbourhoods(eqx.Module):
         if len(apart) <= WHOLE:
             return None
         rows = [
-            np.flatnonzero(np.all(np.isin(beads, [*place, -1]), axis=1))[:INPUTS]
+            np.flatnonzero(~np.any(np.delete(touches, place, axis=1), axis=1))[:INPUTS]
             for place in _places(apart)
         ]
         filled = np.stack([np.pad(row, (0, INPUTS - len(row))) for row in rows])
