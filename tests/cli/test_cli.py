@@ -210,6 +210,7 @@ def test_a_finished_simulation_is_reweighted_without_another(finished, run, tmp_
     settings = [
         *("-c", run / "config.toml", "--pretrained", finished, "-s", "experts.*.training.steps=0"),
         *("-s", f"reweighting.simulation={run / 'simulation.xtc'}", "-s", "reweighting.rounds=1"),
+        *("-s", "refinement.steps=0"),
         *("-s", "reweighting.frames=10", "-s", "reweighting.steps=3", "-s", "reweighting.draws=2"),
     ]
     other = [*settings, "-s", "reweighting.chains=3", "-o", tmp_path / "other"]
